@@ -1,0 +1,1 @@
+//! Merkle search trees.
