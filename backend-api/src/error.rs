@@ -90,8 +90,6 @@ reasons! {
     AccountMissing => Missing,
     /// The account has no repo, or not the named import.
     RepoMissing => Missing,
-    /// The rev or time is outside the history that is kept, or names no commit.
-    RevMissing => Missing,
     /// No row with that key.
     RowMissing => Missing,
     /// No such blob.
@@ -118,6 +116,8 @@ reasons! {
     RowNotUnique => Conflict,
     /// The row is not the expected one.
     RowMismatch => Conflict,
+    /// A record refers to the blob.
+    BlobInUse => Conflict,
     /// The import is not complete: blocks that its tree needs are missing, or the tree was not read to its end.
     ImportIncomplete => Conflict,
     /// More than a bound allows; the detail names the bound and its value.

@@ -1,1 +1,4 @@
 //! Merkle search trees.
+mod commit;
+
+pub use commit::CommitBlock;
