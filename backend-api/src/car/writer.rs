@@ -1,37 +1,36 @@
-//! Writing CAR v1 (<https://ipld.io/specs/transport/car/carv1/>).
+//! Writing CAR files.
 
 use crate::cbor::Writer;
 use crate::cid::Cid;
 
-/// The header of a file with one root.
+/// The header of a CAR file with one root.
 #[must_use]
 pub fn header(root: Cid) -> Vec<u8> {
-    let mut cbor = Writer::with_capacity(64);
-    cbor.map(2).text("roots").array(1).link(&root).text("version").uint(1);
-    let cbor = cbor.into_bytes();
-    let mut out = Vec::with_capacity(cbor.len() + 1);
-    varint(&mut out, cbor.len() as u64);
-    out.extend_from_slice(&cbor);
+    let mut w = Writer::with_capacity(64);
+    w.map(2).text("roots").array(1).link(&root).text("version").uint(1);
+    let body = w.into_bytes();
+    let mut out = Vec::with_capacity(body.len() + 2);
+    append_varint(&mut out, body.len() as u64);
+    out.extend_from_slice(&body);
     out
 }
 
-/// Bytes that a block of `len` bytes takes in the file.
-#[must_use]
-pub fn block_size(len: usize) -> usize {
-    let entry = Cid::BYTES + len;
-    let bits = usize::BITS - entry.leading_zeros();
-    (bits as usize).div_ceil(7) + entry
-}
-
 /// Appends a block.
-pub fn append_block(out: &mut Vec<u8>, cid: &Cid, bytes: &[u8]) {
-    varint(out, (Cid::BYTES + bytes.len()) as u64);
+pub fn append_block(out: &mut Vec<u8>, cid: &Cid, block: &[u8]) {
+    append_varint(out, (Cid::BYTES + block.len()) as u64);
     out.extend_from_slice(&cid.to_bytes());
-    out.extend_from_slice(bytes);
+    out.extend_from_slice(block);
 }
 
-/// An unsigned LEB128 number, in its shortest form.
-fn varint(out: &mut Vec<u8>, mut value: u64) {
+/// How many bytes [`append_block`] takes for a block of `block_len` bytes.
+#[must_use]
+pub const fn block_size(block_len: usize) -> usize {
+    let section = Cid::BYTES + block_len;
+    let bits = usize::BITS - section.leading_zeros();
+    bits.div_ceil(7) as usize + section
+}
+
+fn append_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;

@@ -34,14 +34,12 @@ impl<S: BlockSource> NodeCache<S> {
     ) -> Result<Vec<(Arc<Node>, u32)>> {
         let mut nodes = Vec::with_capacity(wanted.len());
         for batch in wanted.chunks(BATCH_BLOCKS_MAX) {
-            let mut unread: Vec<Cid> = batch.iter().map(|(cid, _)| *cid).collect();
-            unread.retain(|cid| !self.kept.contains_key(cid));
+            let unread: Vec<Cid> =
+                batch.iter().map(|(cid, _)| *cid).filter(|cid| !self.kept.contains_key(cid)).collect();
             let mut read = self.read(&unread).await?.into_iter();
-            for (cid, place) in batch {
-                let node = match self.kept.get(cid) {
-                    Some(node) if !unread.contains(cid) => Arc::clone(node),
-                    _ => read.next().ok_or_else(|| missing(cid))?,
-                };
+            let batch_nodes: Option<Vec<Arc<Node>>> =
+                batch.iter().map(|(cid, _)| self.kept.get(cid).cloned().or_else(|| read.next())).collect();
+            for ((cid, place), node) in batch.iter().zip(batch_nodes.unwrap_or_default()) {
                 let layer = place.check(cid, &node)?;
                 if keep(cid) {
                     self.kept.insert(*cid, Arc::clone(&node));

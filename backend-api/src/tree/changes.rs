@@ -66,8 +66,12 @@ pub(super) async fn changes_in<S: BlockSource>(
     while let Some(layer) = sides.iter().filter_map(|side| side.layers.keys().next_back()).max().copied() {
         let [old, new] = sides.each_mut().map(|side| side.layers.remove(&layer).unwrap_or_default());
         let is_shared = |cid: &Cid| old.contains_key(cid) && new.contains_key(cid);
-        let wanted: Vec<(Cid, Place)> =
-            old.iter().chain(&new).filter(|(cid, _)| !is_shared(cid)).map(|(cid, place)| (*cid, place.clone())).collect();
+        let wanted: Vec<(Cid, Place)> = old
+            .iter()
+            .chain(&new)
+            .filter(|(cid, _)| !is_shared(cid))
+            .map(|(cid, place)| (*cid, place.clone()))
+            .collect();
         let nodes = cache.nodes(&wanted, |cid| keep && new.contains_key(cid)).await?;
         for ((cid, place), (node, layer)) in wanted.into_iter().zip(nodes) {
             let side = &mut sides[usize::from(new.contains_key(&cid))];

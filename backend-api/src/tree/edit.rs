@@ -52,8 +52,7 @@ impl<S: BlockSource> Edit<S> {
     }
 
     pub(super) async fn with_cache(cache: NodeCache<S>, root: Option<Cid>) -> Result<Self> {
-        let mut edit =
-            Self { reader: Reader { cache, reads: BTreeSet::new() }, root: root.into(), layer: 0 };
+        let mut edit = Self { reader: Reader { cache, reads: BTreeSet::new() }, root: root.into(), layer: 0 };
         if let Some(layer) = edit.reader.open(&mut edit.root, &Place::root()).await? {
             edit.layer = layer;
         }
@@ -79,7 +78,7 @@ impl<S: BlockSource> Edit<S> {
             self.root = Open::over(vec![], vec![std::mem::take(&mut self.root)]);
             self.layer += 1;
         }
-        self.reader.open_way(&mut self.root, self.layer, key.as_str()).await?;
+        self.reader.open_way(&mut self.root, self.layer, key.as_str(), false).await?;
         Ok(insert(&mut self.root, self.layer - target, key, value))
     }
 
@@ -88,7 +87,7 @@ impl<S: BlockSource> Edit<S> {
     /// # Errors
     /// See [`Edit::new`].
     pub async fn remove(&mut self, key: &str) -> Result<Option<Cid>> {
-        let found = self.reader.open_way(&mut self.root, self.layer, key).await?;
+        let found = self.reader.open_way(&mut self.root, self.layer, key, true).await?;
         if !found {
             return Ok(None);
         }
@@ -137,9 +136,9 @@ impl<S: BlockSource> Reader<S> {
         Ok(Some(layer))
     }
 
-    /// Reads the way to `key`, down to where no subtree is left, or where it is; from there on what has to become one
-    /// if it is removed. True if it is there.
-    async fn open_way(&mut self, root: &mut Subtree, mut layer: u32, key: &str) -> Result<bool> {
+    /// Reads the way to `key`, down to where it is, or to where no subtree is left. True if it is there; then what has to
+    /// become one without it is read too, if it is `to_remove`.
+    async fn open_way(&mut self, root: &mut Subtree, mut layer: u32, key: &str, to_remove: bool) -> Result<bool> {
         let mut place = Place::root();
         let mut subtree = root;
         loop {
@@ -150,6 +149,7 @@ impl<S: BlockSource> Reader<S> {
                     place = node.place_below(&place, layer, index);
                     subtree = &mut node.subtrees[index];
                 }
+                Ok(_) if !to_remove => return Ok(true),
                 Ok(index) => {
                     let places = [node.place_below(&place, layer, index), node.place_below(&place, layer, index + 1)];
                     let [left, right] = &mut node.subtrees[index..=index + 1] else { return Ok(true) };
@@ -272,7 +272,8 @@ fn join(left: Subtree, right: Subtree) -> Subtree {
             left.records.extend(right.records);
             Open::over(left.records, left.subtrees)
         }
-        (Subtree::None, other) | (other, _) => other,
+        (Subtree::None, other) | (other, Subtree::None) => other,
+        _ => unreachable!("where two subtrees meet, both are read before they are joined"),
     }
 }
 

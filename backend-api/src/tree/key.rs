@@ -26,9 +26,8 @@ impl Key {
         if text.len() > Self::BYTES_MAX {
             return bad("is longer than 1,024 bytes");
         }
-        let is_part = |part: &str| {
-            !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"._:~-".contains(&b))
-        };
+        let is_part =
+            |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"._:~-".contains(&b));
         match text.split_once('/') {
             Some((collection, rkey)) if is_part(collection) && is_part(rkey) => Ok(Self(text.into())),
             _ => bad("is not two parts of letters, digits and ._:~- with a slash between them"),

@@ -75,7 +75,11 @@ impl Place {
     }
 
     /// Every subtree of `node`, which stands here on `layer`, with its index and its place, in order.
-    pub fn subtrees<'a>(&'a self, layer: u32, node: &'a Node) -> impl DoubleEndedIterator<Item = (usize, Cid, Self)> + 'a {
+    pub fn subtrees<'a>(
+        &'a self,
+        layer: u32,
+        node: &'a Node,
+    ) -> impl DoubleEndedIterator<Item = (usize, Cid, Self)> + 'a {
         let key = |index: usize| node.entries.get(index).map(|entry| &entry.key);
         (0..=node.entries.len()).filter_map(move |index| {
             let cid = node.subtree(index)?;
