@@ -75,13 +75,15 @@ impl FromStr for Email {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
+        // Lower-casing can make a text longer, and what is stored must pass this check again when it is read.
+        let text = text.to_lowercase();
         let shaped = text.rsplit_once('@').is_some_and(|(name, host)| !name.is_empty() && !host.is_empty())
             && !text.chars().any(|c| c.is_whitespace() || c.is_control())
             && text.len() <= EMAIL_BYTES_MAX;
         if !shaped {
             return Err(Error::new(Reason::BadRequest, "email: not an e-mail address of at most 254 bytes"));
         }
-        Ok(Self(text.to_lowercase().into_boxed_str()))
+        Ok(Self(text.into_boxed_str()))
     }
 }
 

@@ -5,11 +5,12 @@ use std::collections::{HashMap, HashSet};
 use sha2::{Digest, Sha256};
 
 use crate::account::AccountStatus;
-use crate::cid::Cid;
+use crate::cid::{Cid, Codec};
 use crate::error::{Error, Reason, Result};
 use crate::ids::Did;
 use crate::limits;
 use crate::mutation::{FinishImport, ImportTree, Mutation, Op, RecordOp, RepoCommit};
+use crate::number::Micros;
 use crate::repo::Head;
 use crate::row::{Expect, Row, RowKey};
 use crate::tree::CommitBlock;
@@ -32,6 +33,10 @@ impl Checked {
     pub fn new(mutation: Mutation) -> Result<Self> {
         shape(&mutation)?;
         for block in &mutation.blocks {
+            if block.cid.codec() != Codec::DagCbor {
+                let detail = format!("blocks: {} is not the CID of a repository block (dag-cbor)", block.cid);
+                return Err(Error::new(Reason::BadCid, detail));
+            }
             if !block.cid.matches(&block.bytes) {
                 let detail = format!("blocks: the bytes supplied for {} hash to another CID", block.cid);
                 return Err(Error::new(Reason::HashMismatch, detail));
@@ -98,12 +103,19 @@ impl Checked {
                 }
                 Ok(())
             }
-            Op::UpdateAccount(p) => password_hash(p.password_hash.as_ref().and_then(|h| h.as_deref())),
+            Op::UpdateAccount(p) => {
+                password_hash(p.password_hash.as_ref().and_then(|h| h.as_deref()))?;
+                time("email_confirmed_at", p.email_confirmed_at.flatten())
+            }
             Op::SetStatus(AccountStatus::Deleted) => Err(invalid("status: an account is deleted by DeleteAccount")),
             Op::Commit(commit) => self.commit(commit),
             Op::ImportTree(step) => self.import_tree(step),
             Op::FinishImport(finish) => self.finish_import(finish),
-            Op::PutBlob { mime, .. } => at_most("mime", mime.len(), limits::MIME_BYTES_MAX),
+            Op::PutBlob { mime, bytes, .. } => {
+                at_most("mime", mime.len(), limits::MIME_BYTES_MAX)?;
+                no_zero_byte("mime", mime)?;
+                at_most_u64("bytes", *bytes, limits::BLOB_BYTES_MAX)
+            }
             Op::PutRow { row, expect } => check_row(&self.mutation.did, row).and_then(|()| check_expect(expect)),
             Op::DeleteRow { key, expect } => check_row_key(key).and_then(|()| check_expect(expect)),
             Op::TakeRow(key) => check_row_key(key),
@@ -124,6 +136,9 @@ impl Checked {
         at_most("removed", commit.removed.len(), limits::NODES_MAX)?;
         let added = distinct("added", &commit.added)?;
         let removed = distinct("removed", &commit.removed)?;
+        if let Some(both) = commit.added.iter().find(|cid| removed.contains(cid)) {
+            return Err(invalid(format!("added: {both} stands in removed too")));
+        }
         if !added.contains(&commit.head.cid) {
             return Err(invalid("added: the new commit block is missing"));
         }
@@ -137,13 +152,7 @@ impl Checked {
             None if removed.is_empty() => {}
             None => return Err(invalid("removed: a first commit removes nothing")),
         }
-        let mut paths = HashSet::with_capacity(commit.records.len());
-        for op in &commit.records {
-            self.record_op(op)?;
-            if !paths.insert(op.path.as_str()) {
-                return Err(invalid(format!("records: {} stands twice", op.path)));
-            }
-        }
+        self.record_ops(&commit.records)?;
         self.commit_block(&commit.head, &commit.data)?;
         match &commit.announce {
             Some(blocks) => self.announced(commit, blocks),
@@ -161,6 +170,10 @@ impl Checked {
         at_most("bytes of the event's blocks", car_bytes, limits::COMMIT_BLOCKS_BYTES_MAX)?;
         if carried.contains(&commit.head.cid) {
             return Err(invalid("announce: the commit block comes first by itself"));
+        }
+        // A consumer checks the new tree from its nodes alone.
+        if let Some(node) = commit.added.iter().find(|cid| **cid != commit.head.cid && !carried.contains(cid)) {
+            return Err(invalid(format!("announce: the added node {node} is not carried")));
         }
         // Sync 1.1: a record is carried even if its CID was seen before.
         for op in &commit.records {
@@ -182,13 +195,11 @@ impl Checked {
         at_most("records", step.records.len(), limits::RECORD_OPS_MAX)?;
         at_most("nodes", step.nodes.len(), limits::NODES_MAX)?;
         distinct("nodes", &step.nodes)?;
-        for op in &step.records {
-            self.record_op(op)?;
-            if op.old.is_some() {
-                return Err(invalid(format!("records: {} expects an old record in an import", op.path)));
-            }
+        self.record_ops(&step.records)?;
+        match step.records.iter().find(|op| op.old.is_some()) {
+            Some(op) => Err(invalid(format!("records: {} expects an old record in an import", op.path))),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     fn finish_import(&self, finish: &FinishImport) -> Result<()> {
@@ -196,6 +207,17 @@ impl Checked {
             rev_increases(expected, &finish.head)?;
         }
         self.commit_block(&finish.head, &finish.data)
+    }
+
+    fn record_ops(&self, ops: &[RecordOp]) -> Result<()> {
+        let mut paths = HashSet::with_capacity(ops.len());
+        for op in ops {
+            self.record_op(op)?;
+            if !paths.insert(op.path.as_str()) {
+                return Err(invalid(format!("records: {} stands twice", op.path)));
+            }
+        }
+        Ok(())
     }
 
     fn record_op(&self, op: &RecordOp) -> Result<()> {
@@ -280,6 +302,7 @@ fn check_row(did: &Did, row: &Row) -> Result<()> {
         at_most("index value", value.len(), limits::ROW_KEY_BYTES_MAX)?;
     }
     at_most("body", row.body.len(), limits::ROW_BODY_BYTES_MAX)?;
+    time("expires_at", row.expires_at)?;
     if row.owner.as_ref().is_some_and(|owner| owner != did) {
         return Err(invalid("owner: not the mutation's DID"));
     }
@@ -301,7 +324,18 @@ fn check_expect(expect: &Expect) -> Result<()> {
 }
 
 fn password_hash(hash: Option<&str>) -> Result<()> {
-    at_most("password_hash", hash.map_or(0, str::len), limits::PASSWORD_HASH_BYTES_MAX)
+    let hash = hash.unwrap_or_default();
+    at_most("password_hash", hash.len(), limits::PASSWORD_HASH_BYTES_MAX)?;
+    no_zero_byte("password_hash", hash)
+}
+
+fn time(field: &str, at: Option<Micros>) -> Result<()> {
+    at_most_u64(field, at.unwrap_or_default().0, limits::TIME_MICROS_MAX)
+}
+
+/// SQL text has no zero byte.
+fn no_zero_byte(field: &str, text: &str) -> Result<()> {
+    if text.contains('\0') { Err(invalid(format!("{field}: has a zero byte"))) } else { Ok(()) }
 }
 
 fn rev_increases(expected: &Head, head: &Head) -> Result<()> {
@@ -318,6 +352,10 @@ fn distinct<'a, T: Eq + std::hash::Hash>(field: &str, items: &'a [T]) -> Result<
 }
 
 fn at_most(field: &str, value: usize, max: usize) -> Result<()> {
+    at_most_u64(field, value as u64, max as u64)
+}
+
+fn at_most_u64(field: &str, value: u64, max: u64) -> Result<()> {
     if value <= max {
         return Ok(());
     }

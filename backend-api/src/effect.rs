@@ -84,7 +84,8 @@ pub enum Sweep {
     Repo(RepoId),
     /// All blobs of one incarnation of an account.
     Blobs(AccountId),
-    /// The history of a repo up to a position, without waiting for the window.
+    /// Without waiting for the window: the blocks of a repo without references whose last one went up to a position, and
+    /// all its commits but the head.
     Purge(RepoId, Pos),
 }
 

@@ -35,7 +35,7 @@ pub use error::{Committed, Error, Kind, Reason, Result};
 pub use ids::{Did, Handle, Nsid, RecordKey, RecordPath, Tid};
 pub use mutation::{Change, Mutation, Op, Stamp};
 pub use number::{AccountId, IdempotencyKey, Micros, Pos, RepoId, Seq};
-pub use plan::{Plan, plan};
+pub use plan::{Plan, plan, replan};
 pub use repo::{
     At, Blob, Block, BlockRefs, Blocks, CommitRow, Counters, Head, Link, Page, Receipt, Record, RecordQuery, RecordRow,
     Repo, RepoState,

@@ -51,6 +51,11 @@ pub const PASSWORD_HASH_BYTES_MAX: usize = 1_024;
 /// Bytes of a blob's MIME type.
 pub const MIME_BYTES_MAX: usize = 255;
 
+/// Bytes that a blob's metadata may say it has: integers above 2^53 - 1 are not exact in JSON.
+pub const BLOB_BYTES_MAX: u64 = (1 << 53) - 1;
+/// The latest time that a row or an account may name: SQL's integers are signed.
+pub const TIME_MICROS_MAX: u64 = i64::MAX as u64;
+
 /// Items of one page of any listing. A greater limit is lowered to it; 0 is refused.
 pub const PAGE_ITEMS_MAX: usize = 10_000;
 /// Blocks of one `blocks` call.

@@ -120,7 +120,7 @@ pub struct RepoCommit {
     pub expected: Option<Head>,
     /// The new head. Its block must be supplied and say the DID, rev and data root of the mutation.
     pub head: Head,
-    /// The new root of the tree.
+    /// The new root of the tree: added, or a node that the old tree has too.
     pub data: Cid,
     /// Tree nodes and the commit block that are in the new state and not in the old: +1 each.
     pub added: Vec<Cid>,
@@ -128,7 +128,8 @@ pub struct RepoCommit {
     pub removed: Vec<Cid>,
     /// The record operations, each path once.
     pub records: Vec<RecordOp>,
-    /// The blocks of the `#commit` event after the commit block, all supplied; `None` announces nothing.
+    /// The blocks of the `#commit` event after the commit block, all supplied: the added nodes, the new records, and the
+    /// nodes beside them that a consumer needs to take the operations back. `None` announces nothing.
     pub announce: Option<Vec<Cid>>,
 }
 
@@ -165,11 +166,11 @@ pub struct FinishImport {
     pub import: RepoId,
     /// The head that the repo has now; `None`: there is none yet.
     pub expected: Option<Head>,
-    /// The imported head, or a new one signed over the imported tree. Its block is supplied or was imported.
+    /// The imported head, or a new one signed over the imported tree. Its block must be supplied.
     pub head: Head,
     /// Root of the tree.
     pub data: Cid,
-    /// Records that the walk reached.
+    /// Records that the walk reached. Blobs that only records of the old generation refer to stay, as unused ones.
     pub records: u64,
 }
 

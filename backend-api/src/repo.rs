@@ -169,7 +169,7 @@ pub struct RecordQuery {
 pub struct Page<T, C> {
     /// The items. Filters are applied before the limit: fewer items than the limit means the end.
     pub items: Vec<T>,
-    /// Where the next page starts; `None` at the end.
+    /// The last item's key, to ask for the next page with; `None` exactly if no item follows.
     pub next: Option<C>,
 }
 

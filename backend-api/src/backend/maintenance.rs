@@ -83,11 +83,20 @@ pub struct Stats {
 /// Maintenance.
 #[async_trait]
 pub trait Maintenance {
-    /// Forgets up to `budget` entries of what is due: history older than the window, deleted accounts and abandoned
-    /// imports after it, expired rows, events out of retention.
+    /// Forgets up to `budget` entries of what is due. Due at a time `now` are:
     ///
-    /// - **M1** What is due is gone when `done` is returned; what is not due stays (`maintenance_sweep_forgets_what_is_due`).
+    /// - of each mutation taken at `now` - history window or before: its receipt; the blocks whose last reference it took
+    ///   away and that nobody refers to since; the commit that its commit replaced;
+    /// - a generation or an account's blobs ([`Sweep`](crate::Sweep)) that became invisible at that time or before; a
+    ///   [`Sweep::Purge`](crate::Sweep) at once;
+    /// - rows that expired;
+    /// - events appended before `now` - event retention, but never the newest.
+    ///
+    /// - **M1** What is due is gone when `done` is returned; what is not due stays
+    ///   (`maintenance_sweep_forgets_what_is_due`).
     /// - **M2** A purge makes one account's past due at once (`maintenance_purge_shortens_the_window`).
+    /// - **M7** A sweep in small steps comes to the same state as one in a large step
+    ///   (`maintenance_small_budgets_come_to_the_same`).
     async fn sweep(&self, budget: usize) -> Result<SweepReport>;
 
     /// Checks what is stored against itself.

@@ -23,12 +23,12 @@ pub trait Records {
     /// - **D5** Collections whose names begin alike are not mixed (`records_collections_are_apart`).
     async fn records(&self, did: &Did, query: &RecordQuery) -> Result<Page<Record, RecordKey>>;
 
-    /// The collections that have records, in order.
+    /// The collections that have records, in the order of their bytes (not of their paths: `-` and `.` sort before `/`).
     ///
     /// - **D6** Exactly those with a record (`records_collections_are_listed`).
     async fn collections(&self, did: &Did) -> Result<Vec<Nsid>>;
 
-    /// Records of a collection that make a link, in order of path.
+    /// Records of a collection that make a link, in order of path: at most `limit`.
     ///
     /// - **D7** Links are found from the mutation that made them until the one that changed or deleted the record
     ///   (`records_links_are_found`).

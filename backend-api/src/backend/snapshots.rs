@@ -55,7 +55,8 @@ pub enum SnapshotItem {
 pub struct Snapshot {
     /// The mutation after which it was taken.
     pub pos: Pos,
-    /// The items: by sort as listed in [`SnapshotItem`], then by key. Ends after the first error.
+    /// The items: by sort as listed in [`SnapshotItem`], then by key, the fields of a key in the order in which the item
+    /// has them. Ends after the first error.
     pub items: BoxStream<'static, Result<SnapshotItem>>,
 }
 

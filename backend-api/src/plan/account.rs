@@ -74,7 +74,10 @@ pub(super) fn delete<V: View + ?Sized>(draft: &mut Draft<'_, V>) -> Result<()> {
         .map(|(key, _)| key.clone())
         .collect();
     for key in owned.into_iter().chain(put_here) {
-        draft.set_row(key, None);
+        // An operation before this one may have given the row up.
+        if draft.row(&key)?.is_some_and(|row| row.owner.as_ref() == Some(draft.did())) {
+            draft.set_row(key, None);
+        }
     }
     draft.sweeps.extend(account.repo.map(Sweep::Repo));
     draft.sweeps.extend(account.import.map(Sweep::Repo));

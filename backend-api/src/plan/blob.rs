@@ -1,6 +1,6 @@
 //! Blobs: metadata, and what refers to it.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use crate::cid::Cid;
 use crate::error::{Error, Reason, Result};
@@ -22,25 +22,19 @@ pub(super) fn delete<V: View + ?Sized>(draft: &mut Draft<'_, V>, cid: Cid) -> Re
     if get(draft, &cid)?.is_none() {
         return Err(Error::new(Reason::BlobMissing, format!("no blob {cid}")));
     }
-    if let Some(repo) = draft.account()?.repo
-        && in_use(draft, repo, &cid)?
-    {
+    if in_use(draft, &cid)? {
         return Err(Error::new(Reason::BlobInUse, format!("a record refers to blob {cid}")));
     }
     draft.blobs.insert(cid, None);
     Ok(())
 }
 
-/// A blob goes with the last reference to it.
+/// A blob goes with the last reference to it. Called after the operation that takes references away.
 pub(super) fn drop_unused<V: View + ?Sized>(draft: &mut Draft<'_, V>) -> Result<()> {
-    let mut lost: BTreeMap<(RepoId, Cid), ()> = BTreeMap::new();
-    for ((repo, cid, _), there) in &draft.blob_uses {
-        if !there {
-            lost.insert((*repo, *cid), ());
-        }
-    }
-    for (repo, cid) in lost.into_keys() {
-        if draft.account.is_some() && get(draft, &cid)?.is_some() && !in_use(draft, repo, &cid)? {
+    let lost: BTreeSet<Cid> =
+        draft.blob_uses.iter().filter(|(_, there)| !**there).map(|((_, cid, _), _)| *cid).collect();
+    for cid in lost {
+        if get(draft, &cid)?.is_some() && !in_use(draft, &cid)? {
             draft.blobs.insert(cid, None);
         }
     }
@@ -55,7 +49,18 @@ fn get<V: View + ?Sized>(draft: &mut Draft<'_, V>, cid: &Cid) -> Result<Option<B
     }
 }
 
-fn in_use<V: View + ?Sized>(draft: &Draft<'_, V>, repo: RepoId, cid: &Cid) -> Result<bool> {
+/// True if a record refers to the blob, of the repo or of the generation that an import fills.
+fn in_use<V: View + ?Sized>(draft: &mut Draft<'_, V>, cid: &Cid) -> Result<bool> {
+    let account = draft.account()?;
+    for repo in [account.repo, account.import].into_iter().flatten() {
+        if used_by(draft, repo, cid)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn used_by<V: View + ?Sized>(draft: &Draft<'_, V>, repo: RepoId, cid: &Cid) -> Result<bool> {
     let here = || draft.blob_uses.iter().filter(|((r, c, _), _)| (*r, *c) == (repo, *cid));
     if here().any(|(_, there)| *there) {
         return Ok(true);

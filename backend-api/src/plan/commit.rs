@@ -16,7 +16,7 @@ pub(super) fn commit<V: View + ?Sized>(draft: &mut Draft<'_, V>, index: usize, c
     may_commit(draft, commit.announce.is_some())?;
     let mut repo = open(draft, commit.expected)?;
     let before = repo.data;
-    root_is_held(before, commit)?;
+    root_is_held(draft, repo.id, before, commit)?;
     let mut refs = Refs::default();
     for cid in &commit.added {
         refs.plus(*cid);
@@ -34,6 +34,7 @@ pub(super) fn commit<V: View + ?Sized>(draft: &mut Draft<'_, V>, index: usize, c
     draft.commits.push((repo.id, commit.head.rev, row));
     draft.account()?.repo = Some(repo.id);
     draft.set_repo(repo);
+    super::blob::drop_unused(draft)?;
     if commit.announce.is_some() {
         draft.events.push(Event::Commit(CommitEvent {
             head: commit.head,
@@ -46,7 +47,7 @@ pub(super) fn commit<V: View + ?Sized>(draft: &mut Draft<'_, V>, index: usize, c
 }
 
 /// The protocol sends no `#commit` of an inactive account. A deactivated one may be filled by a migration.
-fn may_commit<V: View + ?Sized>(draft: &mut Draft<'_, V>, announced: bool) -> Result<()> {
+pub(super) fn may_commit<V: View + ?Sized>(draft: &mut Draft<'_, V>, announced: bool) -> Result<()> {
     let status = draft.account()?.status;
     let allowed = match status {
         AccountStatus::Active => true,
@@ -86,20 +87,26 @@ pub(super) fn head_mismatch(head: Option<Head>, expected: Option<Head>) -> Error
     Error::new(Reason::HeadMismatch, format!("expected: {}, but the head is {}", name(expected), name(head)))
 }
 
-/// No dangling root: the new root is one of the added nodes or the old root, and an old root that is replaced goes.
-fn root_is_held(before: Option<Cid>, commit: &RepoCommit) -> Result<()> {
-    if before == Some(commit.data) {
-        return Ok(());
+/// No dangling root: the new root is added, or the old one, or a node of the old tree that is kept (the last record above
+/// it went).
+fn root_is_held<V: View + ?Sized>(
+    draft: &Draft<'_, V>,
+    repo: RepoId,
+    before: Option<Cid>,
+    commit: &RepoCommit,
+) -> Result<()> {
+    let root = commit.data;
+    if commit.removed.contains(&root) {
+        return Err(Error::new(Reason::BadRequest, format!("removed: holds the root {root}")));
     }
-    if !commit.added.contains(&commit.data) {
-        let detail = format!("data: {} is neither added nor the root before", commit.data);
-        return Err(Error::new(Reason::BlockMissing, detail));
-    }
-    match before {
-        Some(old) if !commit.removed.contains(&old) => {
-            Err(Error::new(Reason::BadRequest, format!("removed: the old root {old} is missing")))
-        }
-        _ => Ok(()),
+    match (commit.added.contains(&root), before == Some(root)) {
+        (true, true) => Err(Error::new(Reason::BadRequest, format!("added: {root} is the root already"))),
+        (true, false) | (false, true) => Ok(()),
+        (false, false) if !draft.is_new(repo) && draft.view.holds(repo, &root, 1)?.is_some() => Ok(()),
+        (false, false) => Err(Error::new(
+            Reason::BlockMissing,
+            format!("data: {root} is neither added nor a node that the repo holds"),
+        )),
     }
 }
 
@@ -186,18 +193,18 @@ impl Refs {
     }
 }
 
-/// The length of a block that is held well enough for the change.
+/// The length of a block that is held well enough for the change. What is taken away must have been held before, also if
+/// as much is added: a request may not pay for what it takes with what it brings.
 fn len<V: View + ?Sized>(draft: &Draft<'_, V>, repo: RepoId, cid: &Cid, change: &RefChange) -> Result<u32> {
-    let takes = change.minus.saturating_sub(change.plus);
-    if takes == 0
+    if change.minus == 0
         && let Some(i) = change.supplied
     {
         return Ok(draft.checked.supplied_len(i));
     }
-    let held = if draft.is_new(repo) { None } else { draft.view.holds(repo, cid, takes.max(1))? };
+    let held = if draft.is_new(repo) { None } else { draft.view.holds(repo, cid, change.minus.max(1))? };
     held.ok_or_else(|| {
-        if takes > 0 {
-            Error::new(Reason::NotHeld, format!("removed: the repo does not hold {cid}"))
+        if change.minus > 0 {
+            Error::new(Reason::NotHeld, format!("removed: the repo does not hold {cid} as often as it is removed"))
         } else {
             Error::new(Reason::BlockMissing, format!("added: {cid} is neither supplied nor live"))
         }

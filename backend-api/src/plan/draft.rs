@@ -110,7 +110,6 @@ impl<'a, V: View + ?Sized> Draft<'a, V> {
 
     /// Turns the difference between before and after into effects.
     pub fn finish(mut self) -> Result<(Vec<Effect>, Vec<Event>, Vec<Row>)> {
-        super::blob::drop_unused(&mut self)?;
         let mut out = Vec::with_capacity(8 + self.blocks.len() + self.records.len());
         self.finish_account(&mut out);
         for (id, repo) in std::mem::take(&mut self.repos) {

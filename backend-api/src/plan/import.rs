@@ -1,23 +1,21 @@
 //! Imports: a new generation of the repo, filled in bounded steps, invisible until its last.
 
-use crate::account::AccountStatus;
+use crate::cid::Cid;
 use crate::effect::Sweep;
 use crate::error::{Error, Reason, Result};
+use crate::limits::RECORD_BYTES_MAX;
 use crate::mutation::{FinishImport, ImportTree};
 use crate::number::RepoId;
 use crate::repo::{BlockRefs, CommitRow};
 use crate::view::View;
 
-use super::commit::{Refs, begin as new_generation, head_mismatch, record};
+use super::commit::{Refs, begin as new_generation, head_mismatch, may_commit, record};
 use super::draft::Draft;
 
 pub(super) fn begin<V: View + ?Sized>(draft: &mut Draft<'_, V>) -> Result<()> {
+    may_commit(draft, false)?;
     let generation = new_generation(draft);
     let account = draft.account()?;
-    if !matches!(account.status, AccountStatus::Active | AccountStatus::Deactivated) {
-        let detail = format!("the account of {} is {:?}", account.did, account.status);
-        return Err(Error::new(Reason::AccountInactive, detail));
-    }
     let abandoned = account.import.replace(generation.id);
     draft.sweeps.extend(abandoned.map(Sweep::Repo));
     draft.set_repo(generation);
@@ -36,15 +34,20 @@ pub(super) fn tree<V: View + ?Sized>(draft: &mut Draft<'_, V>, step: &ImportTree
     is_current(draft, step.import)?;
     let mut repo = draft.repo(step.import)?;
     for op in &step.records {
-        let is_there = match op.new {
-            Some(cid) => draft.checked.supplied(&cid).is_some() || there(draft, step.import, &cid)?.is_some(),
-            None => false,
+        let len = match op.new {
+            Some(cid) => len(draft, step.import, &cid)?,
+            None => None,
         };
-        if !is_there {
-            return Err(Error::new(
-                Reason::BlockMissing,
-                format!("records: the block of {} was not imported", op.path),
-            ));
+        match len {
+            None => {
+                let detail = format!("records: the block of {} was not imported", op.path);
+                return Err(Error::new(Reason::BlockMissing, detail));
+            }
+            Some(len) if len as usize > RECORD_BYTES_MAX => {
+                let detail = format!("record: {} has {len} bytes, more than {RECORD_BYTES_MAX}", op.path);
+                return Err(Error::new(Reason::TooLarge, detail));
+            }
+            Some(_) => {}
         }
     }
     let mut refs = Vec::with_capacity(step.nodes.len() + step.records.len());
@@ -55,21 +58,14 @@ pub(super) fn tree<V: View + ?Sized>(draft: &mut Draft<'_, V>, step: &ImportTree
         refs.extend(op.new);
     }
     for cid in refs {
-        let supplied = draft.checked.supplied(&cid);
-        let len = match supplied {
-            Some(i) => draft.checked.supplied_len(i),
-            None => match there(draft, step.import, &cid)? {
-                Some(block) => block.len,
-                None => {
-                    return Err(Error::new(Reason::BlockMissing, format!("nodes: {cid} was not imported")));
-                }
-            },
+        let Some(len) = len(draft, step.import, &cid)? else {
+            return Err(Error::new(Reason::BlockMissing, format!("nodes: {cid} was not imported")));
         };
         repo.counters.refs += 1;
         repo.counters.bytes += u64::from(len);
         let change = draft.blocks.entry((step.import, cid)).or_default();
         change.plus += 1;
-        change.supplied = supplied;
+        change.supplied = draft.checked.supplied(&cid);
     }
     draft.set_repo(repo);
     Ok(())
@@ -77,6 +73,7 @@ pub(super) fn tree<V: View + ?Sized>(draft: &mut Draft<'_, V>, step: &ImportTree
 
 pub(super) fn finish<V: View + ?Sized>(draft: &mut Draft<'_, V>, finish: &FinishImport) -> Result<()> {
     is_current(draft, finish.import)?;
+    may_commit(draft, false)?;
     let old = match draft.account()?.repo {
         Some(id) => Some(draft.repo(id)?),
         None => None,
@@ -123,6 +120,14 @@ fn is_current<V: View + ?Sized>(draft: &mut Draft<'_, V>, import: RepoId) -> Res
     Err(Error::new(Reason::RepoMissing, format!("import: {import} is not the account's current import")))
 }
 
-fn there<V: View + ?Sized>(draft: &Draft<'_, V>, import: RepoId, cid: &crate::Cid) -> Result<Option<BlockRefs>> {
+/// The length of a block that is supplied or was imported.
+fn len<V: View + ?Sized>(draft: &Draft<'_, V>, import: RepoId, cid: &Cid) -> Result<Option<u32>> {
+    match draft.checked.supplied(cid) {
+        Some(i) => Ok(Some(draft.checked.supplied_len(i))),
+        None => Ok(there(draft, import, cid)?.map(|block| block.len)),
+    }
+}
+
+fn there<V: View + ?Sized>(draft: &Draft<'_, V>, import: RepoId, cid: &Cid) -> Result<Option<BlockRefs>> {
     if draft.is_new(import) { Ok(None) } else { draft.view.block(import, cid) }
 }

@@ -43,6 +43,17 @@ pub fn plan<V: View + ?Sized>(view: &V, checked: &Checked, stamp: Stamp) -> Resu
         let detail = format!("key: {:?} was used before for another mutation of {}", mutation.key, mutation.did);
         return Err(Error::new(Reason::KeyReused, detail));
     }
+    replan(view, checked, stamp).map(Plan::Take)
+}
+
+/// What a mutation does that is known to have been taken with these numbers: for replay of a log or a change feed. Does
+/// not look for a receipt, since the store that took it may have forgotten one under the same key which this one still
+/// has.
+///
+/// # Errors
+/// As [`plan()`]; then the state is not the one that the mutation was taken on.
+pub fn replan<V: View + ?Sized>(view: &V, checked: &Checked, stamp: Stamp) -> Result<Effects> {
+    let mutation = checked.mutation();
     let mut draft = Draft::new(view, checked, stamp)?;
     for (i, op) in mutation.ops.iter().enumerate() {
         plan_op(&mut draft, i, op).map_err(|e| e.context(format!("ops[{i}]")))?;
@@ -57,7 +68,7 @@ pub fn plan<V: View + ?Sized>(view: &V, checked: &Checked, stamp: Stamp) -> Resu
     };
     let row = ReceiptRow { digest: checked.digest(), receipt: receipt.clone() };
     changes.push(Effect::Receipt(mutation.did.clone(), mutation.key, row));
-    Ok(Plan::Take(Effects { changes, events, receipt }))
+    Ok(Effects { changes, events, receipt })
 }
 
 fn plan_op<V: View + ?Sized>(draft: &mut Draft<'_, V>, index: usize, op: &Op) -> Result<()> {
