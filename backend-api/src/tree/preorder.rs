@@ -113,7 +113,8 @@ impl<S: BlockSource> Preorder<S> {
                 },
                 Pending::Record(key, cid) if self.wanted != Wanted::Keys => match blocks.next().flatten() {
                     Some(block) => {
-                        self.take(&cid, &block)?;
+                        self.verify(&cid, &block)?;
+                        self.count_ahead(&block);
                         self.pending.push(Pending::Ready(Step::Record { key, cid, block }));
                     }
                     None => self.pending.push(Pending::Ready(Step::Missing { cid })),
@@ -143,7 +144,7 @@ impl<S: BlockSource> Preorder<S> {
             self.pending.push(Pending::Record(entry.key.clone(), entry.value));
         }
         if self.wanted != Wanted::Keys {
-            self.take(&cid, &block)?;
+            self.count_ahead(&block);
             self.pending.push(Pending::Ready(Step::Node { cid, block }));
         }
         Ok(())
@@ -158,9 +159,8 @@ impl<S: BlockSource> Preorder<S> {
     }
 
     /// Counts a block among those read ahead.
-    fn take(&mut self, cid: &Cid, block: &Bytes) -> Result<()> {
+    fn count_ahead(&mut self, block: &[u8]) {
         self.ahead_bytes += block.len();
         self.block_bytes_max = self.block_bytes_max.max(block.len());
-        self.verify(cid, block)
     }
 }
