@@ -1,0 +1,107 @@
+//! What the operator decides, from a TOML file and the environment. A key that nobody knows is refused, so that a typing
+//! error never passes for a default.
+
+mod environment;
+mod load;
+pub mod template;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+pub use load::ConfigError;
+
+/// The whole configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Address to listen on.
+    pub address: IpAddr,
+    /// Port to listen on; 0 takes a free one.
+    pub port: u16,
+    /// The name under which the network knows this host.
+    pub hostname: String,
+    /// Everything that this host keeps is below it.
+    pub data_directory: PathBuf,
+    /// Port of the local did:plc directory of `serve --dev`; 0 takes a free one.
+    pub dev_plc_port: u16,
+    /// Where the data goes.
+    pub storage: StorageConfig,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            port: 2583,
+            hostname: "localhost".into(),
+            data_directory: "./data".into(),
+            dev_plc_port: 2582,
+            storage: StorageConfig::default(),
+        }
+    }
+}
+
+impl Config {
+    /// Where to listen.
+    #[must_use]
+    pub const fn listen(&self) -> SocketAddr {
+        SocketAddr::new(self.address, self.port)
+    }
+
+    /// Where the local did:plc directory listens.
+    #[must_use]
+    pub const fn listen_dev_plc(&self) -> SocketAddr {
+        SocketAddr::new(self.address, self.dev_plc_port)
+    }
+}
+
+/// Where the data goes.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StorageConfig {
+    /// The engine.
+    pub backend: BackendName,
+    /// Options of the embedded engine.
+    pub tranquil: TranquilConfig,
+    /// Options of the Postgres engine.
+    pub postgres: PostgresConfig,
+}
+
+/// An engine, by the name that the configuration has for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BackendName {
+    /// The embedded one.
+    #[default]
+    Tranquil,
+    /// The one over Postgres.
+    Postgres,
+}
+
+/// Options of the embedded engine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TranquilConfig {
+    /// Its directory; after loading always set, by default `store` below the data directory.
+    pub directory: Option<PathBuf>,
+    /// How long past commits stay readable.
+    pub history_window_hours: u32,
+    /// How long events stay in the firehose.
+    pub event_retention_hours: u32,
+}
+
+impl Default for TranquilConfig {
+    fn default() -> Self {
+        Self { directory: None, history_window_hours: 72, event_retention_hours: 72 }
+    }
+}
+
+/// Options of the Postgres engine.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PostgresConfig {
+    /// Where the database is.
+    pub url: Option<String>,
+}

@@ -1,0 +1,68 @@
+//! The commented configuration file that `pds config` prints.
+
+/// Every key with its default.
+pub const TEXT: &str = r#"# Configuration of pds. Every key is optional; these are the defaults.
+# Environment variables override the file: PDS_ADDRESS, PDS_PORT, PDS_HOSTNAME, PDS_DATA_DIRECTORY, PDS_DEV_PLC_PORT,
+# PDS_STORAGE_BACKEND, PDS_STORAGE_POSTGRES_URL. Unknown keys and unknown PDS_ variables are refused.
+
+# Where to listen. Port 0 takes a free port.
+address = "127.0.0.1"
+port = 2583
+
+# The name under which the network knows this host. Handles are names below it, such as alice.pds.example.com.
+hostname = "localhost"
+
+# Everything that this host keeps is below this directory.
+data_directory = "./data"
+
+# `serve --dev` runs a local did:plc directory on this port.
+dev_plc_port = 2582
+
+[storage]
+# "tranquil": embedded, nothing else to run. "postgres": over a database of yours.
+backend = "tranquil"
+
+[storage.tranquil]
+# The engine's own directory; by default `store` below the data directory.
+# directory = "./data/store"
+
+# How long past commits stay readable, and removed blocks on disk.
+history_window_hours = 72
+
+# How long events stay in the firehose.
+event_retention_hours = 72
+
+[storage.postgres]
+# url = "postgres://pds@localhost/pds"
+"#;
+
+#[cfg(test)]
+mod tests {
+    use super::TEXT;
+    use crate::config::Config;
+
+    #[test]
+    fn the_template_is_the_defaults() {
+        assert_eq!(Config::parse(TEXT).unwrap(), Config::parse("").unwrap());
+        let uncommented = TEXT.replace("# directory =", "directory =").replace("# url =", "url =");
+        let config = Config::parse(&uncommented).unwrap();
+        assert_eq!(config.storage.tranquil, Config::parse("").unwrap().storage.tranquil);
+        assert!(config.storage.postgres.url.is_some());
+    }
+
+    #[test]
+    fn the_template_has_every_key() {
+        fn keys(value: &serde_json::Value, out: &mut Vec<String>) {
+            for (key, value) in value.as_object().into_iter().flatten() {
+                out.push(key.clone());
+                keys(value, out);
+            }
+        }
+        let mut all = Vec::new();
+        keys(&serde_json::to_value(Config::default()).unwrap(), &mut all);
+        assert!(all.len() > 8, "{all:?}");
+        for key in all {
+            assert!(TEXT.contains(&format!("{key} = ")) || TEXT.contains(&format!("{key}]")) , "{key}");
+        }
+    }
+}
