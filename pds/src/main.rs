@@ -28,13 +28,15 @@ enum Command {
     },
     /// Print a commented configuration file with every default.
     Config,
+    #[command(flatten)]
+    Operator(pds::cli::Command),
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     pds::logging::start();
     match run(cli) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(failure) => {
             eprintln!("pds: {failure}");
             ExitCode::FAILURE
@@ -42,13 +44,14 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli) -> Result<(), Failure> {
+fn run(cli: Cli) -> Result<ExitCode, Failure> {
     let config = || Config::load(cli.config.as_deref());
     match cli.command {
-        Command::Serve { dev } => pds::serve::run(config()?, dev),
+        Command::Serve { dev } => pds::serve::run(config()?, dev).map(|()| ExitCode::SUCCESS),
         Command::Config => {
             print!("{}", template::TEXT);
-            Ok(())
+            Ok(ExitCode::SUCCESS)
         }
+        Command::Operator(command) => pds::cli::run(config()?, command).map(ExitCode::from),
     }
 }

@@ -1,0 +1,113 @@
+//! From the command line to the exit code.
+
+use std::fs::File;
+use std::path::Path;
+
+use backend_api::{Error, Reason, Result};
+
+use super::output::Output;
+use super::session::Session;
+use super::work::{Outcome, Request};
+use super::{Command, Exit, Export, Import, screen};
+use crate::Failure;
+use crate::config::Config;
+
+/// Runs a command, and says how it ended.
+///
+/// # Errors
+/// If there is no runtime to run it on. What the work says is printed, and is in the exit code.
+pub fn run(config: Config, command: Command) -> Result<Exit, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let exit = runtime.block_on(async { operate(config, command).await });
+    Ok(exit.unwrap_or_else(|error| {
+        say(&error);
+        Exit::from(&error)
+    }))
+}
+
+async fn operate(config: Config, command: Command) -> Result<Exit> {
+    let session = Session::open(config).await?;
+    session.end_on_interrupt();
+    let done = match command {
+        Command::Import(import) => import_all(&session, import).await,
+        Command::Export(export) => export_one(&session, export).await,
+        Command::Verify(verify) => {
+            let request = Request::Verify { deep: verify.deep };
+            plain(&session, "verify", request, verify.json).await
+        }
+        Command::Stats(args) => plain(&session, "stats", Request::Stats, args.json).await,
+        Command::Checkpoint(args) => plain(&session, "checkpoint", Request::Checkpoint, args.json).await,
+        Command::Sweep(args) => plain(&session, "sweep", Request::Sweep, args.json).await,
+    };
+    let closed = session.close().await;
+    let exit = done?;
+    closed?;
+    Ok(exit)
+}
+
+/// Imports every file, also after one was refused; the exit code is that of the first refusal.
+async fn import_all(session: &Session, import: Import) -> Result<Exit> {
+    let mut exit = Exit::Done;
+    for path in &import.files {
+        match import_one(session, path).await {
+            Ok(outcome) => print(&outcome, import.json),
+            Err(error) => {
+                say(&error);
+                if exit == Exit::Done {
+                    exit = Exit::from(&error);
+                }
+            }
+        }
+    }
+    Ok(exit)
+}
+
+async fn import_one(session: &Session, path: &Path) -> Result<Outcome> {
+    let name = path.display().to_string();
+    let file = File::open(path).map_err(|e| {
+        let reason = if e.kind() == std::io::ErrorKind::NotFound { Reason::BadRequest } else { Reason::ReadFailed };
+        Error::new(reason, format!("{name}: {e}"))
+    })?;
+    session.run(&name, Request::Import { name: name.clone() }, Some(file), None).await
+}
+
+async fn export_one(session: &Session, export: Export) -> Result<Exit> {
+    let output = Output::create(export.output.as_deref())?;
+    let request = Request::Export { did: export.did, since: export.since };
+    let outcome = session.run("export", request, None, Some(output)).await?;
+    // Standard output may be the CAR itself.
+    eprintln!("{}", shown(&outcome, export.json));
+    Ok(Exit::Done)
+}
+
+async fn plain(session: &Session, what: &str, request: Request, json: bool) -> Result<Exit> {
+    let outcome = session.run(what, request, None, None).await?;
+    print(&outcome, json);
+    Ok(match outcome {
+        Outcome::Verified(verified) if !verified.problems.is_empty() => Exit::Problems,
+        _ => Exit::Done,
+    })
+}
+
+fn print(outcome: &Outcome, json: bool) {
+    println!("{}", shown(outcome, json));
+}
+
+fn shown(outcome: &Outcome, json: bool) -> String {
+    if !json {
+        return screen::words(outcome);
+    }
+    match outcome {
+        Outcome::Imported(o) => serde_json::to_string(o),
+        Outcome::Exported(o) => serde_json::to_string(o),
+        Outcome::Verified(o) => serde_json::to_string(o),
+        Outcome::Figures(o) => serde_json::to_string(o),
+        Outcome::Checkpointed(o) => serde_json::to_string(o),
+        Outcome::Swept(o) => serde_json::to_string(o),
+    }
+    .unwrap_or_else(|e| format!("{{\"error\":{:?}}}", e.to_string()))
+}
+
+fn say(error: &Error) {
+    eprintln!("pds: {error}");
+}
