@@ -20,7 +20,9 @@ use clap::{Args, Subcommand};
 pub use exit::Exit;
 pub use operator::listen;
 pub use run::run;
-pub use session::Session;
+pub use session::{Session, opened};
+
+use crate::bench::{BenchCommand, DevWriter};
 
 /// What an operator can ask for.
 #[derive(Debug, Subcommand)]
@@ -37,6 +39,12 @@ pub enum Command {
     Checkpoint(Plain),
     /// Forget what is due: history older than its window, deleted accounts, expired rows, old events.
     Sweep(Plain),
+    /// Measure the engine, and the disk under it.
+    #[command(subcommand)]
+    Bench(BenchCommand),
+    /// Write to a store until killed, telling what was acknowledged: the child of the kill test.
+    #[command(hide = true)]
+    DevWriter(DevWriter),
 }
 
 /// `pds import`

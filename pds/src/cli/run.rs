@@ -18,7 +18,13 @@ use crate::config::Config;
 /// If there is no runtime to run it on. What the work says is printed, and is in the exit code.
 pub fn run(config: Config, command: Command) -> Result<Exit, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let exit = runtime.block_on(async { operate(config, command).await });
+    let exit = runtime.block_on(async {
+        match command {
+            Command::Bench(bench) => bench.run(&config).await.map(|()| Exit::Done),
+            Command::DevWriter(writer) => writer.run().await.map(|()| Exit::Done),
+            command => operate(config, command).await,
+        }
+    });
     Ok(exit.unwrap_or_else(|error| {
         say(&error);
         Exit::from(&error)
@@ -38,6 +44,8 @@ async fn operate(config: Config, command: Command) -> Result<Exit> {
         Command::Stats(args) => plain(&session, "stats", Request::Stats, args.json).await,
         Command::Checkpoint(args) => plain(&session, "checkpoint", Request::Checkpoint, args.json).await,
         Command::Sweep(args) => plain(&session, "sweep", Request::Sweep, args.json).await,
+        // These have stores of their own.
+        Command::Bench(_) | Command::DevWriter(_) => Ok(Exit::Done),
     };
     let closed = session.close().await;
     let exit = done?;
