@@ -128,6 +128,8 @@ reasons! {
     CursorGone => Gone,
     /// No space left; deletes are still taken.
     StorageFull => Busy,
+    /// More waits to be written than fits in memory.
+    Overloaded => Busy,
     /// Written, but not known to be durable.
     SyncFailed => OutcomeUnknown,
     /// The store was closed or has failed; the detail has the first cause.

@@ -1,0 +1,27 @@
+//! The embedded engine: a PDS's storage in one directory and one process.
+//!
+//! A write is read left to right through the folders, and no arrow turns back: `io -> format -> log | meta | events ->
+//! core -> runtime -> backend`. `core` is the engine without threads.
+//!
+//! - The commit log is the truth; one write and one sync per cycle make every mutation in it durable.
+//! - Metadata is a memtable over Fjall, derived from the log.
+//! - The event log holds the firehose's final frames, re-created from the log after a crash.
+#![warn(missing_docs)]
+
+mod backend;
+mod core;
+mod events;
+mod export;
+mod feed;
+mod format;
+pub mod io;
+mod log;
+mod meta;
+mod options;
+mod runtime;
+mod stats;
+mod tend;
+mod verify;
+
+pub use backend::Tranquil;
+pub use options::Options;

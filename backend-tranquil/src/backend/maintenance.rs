@@ -1,0 +1,35 @@
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use backend_api::{Maintenance, Result, Stats, SweepReport, VerifyLevel, VerifyReport};
+
+use super::Tranquil;
+
+#[async_trait]
+impl Maintenance for Tranquil {
+    async fn sweep(&self, budget: usize) -> Result<SweepReport> {
+        crate::tend::sweep(&self.tender, &self.shared, &self.runtime, &self.pool, budget).await
+    }
+
+    async fn verify(&self, level: VerifyLevel) -> Result<VerifyReport> {
+        self.runtime.checkpoint().await?;
+        let shared = Arc::clone(&self.shared);
+        self.pool.run(move || crate::verify::verify(&shared, level)).await
+    }
+
+    async fn stats(&self) -> Result<Stats> {
+        self.read(crate::stats::stats).await
+    }
+
+    async fn checkpoint(&self) -> Result<()> {
+        self.runtime.checkpoint().await
+    }
+
+    async fn close(&self) -> Result<()> {
+        crate::runtime::on_own_thread(self.ending()).await?;
+        match self.shared.stopped() {
+            Some(_) => Err(self.shared.closed()),
+            None => Ok(()),
+        }
+    }
+}

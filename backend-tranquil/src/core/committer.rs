@@ -1,0 +1,255 @@
+//! The one writer: plan, number, append, one sync, apply, publish, answer.
+
+use std::sync::Arc;
+
+use backend_api::{
+    Checked, Cid, Effect, Effects, Error, EventFrame, Micros, Plan, Reason, Receipt, RepoId, Result, Seq, Stamp, plan,
+};
+use bytes::Bytes;
+
+use super::maintain;
+use super::shared::{Counters, Frozen, Shared, Tables};
+use crate::format::intent::Maintenance;
+use crate::format::value::Mark;
+use crate::log::{Cycle, LogWriter};
+use crate::meta::{Memtable, encode_effects};
+
+/// What the committer is asked to do.
+pub enum Job {
+    /// Take a mutation.
+    Mutation(Box<Checked>),
+    /// Take a maintenance step.
+    Maintenance(Maintenance),
+    /// Freeze the memtable as soon as possible.
+    Freeze,
+    /// Look again whether a freeze is due.
+    Touch,
+}
+
+/// A job and who waits for it.
+pub struct Work<R> {
+    pub job: Job,
+    pub reply: R,
+}
+
+/// What a job is answered. A maintenance step or freeze is answered with an empty receipt.
+pub type Answer = Result<Receipt>;
+
+/// The state of the one writer.
+pub struct Committer {
+    shared: Arc<Shared>,
+    log: LogWriter,
+    /// The newest numbers given out.
+    last: Mark,
+    freeze_wanted: bool,
+    event_buffer: Vec<u8>,
+}
+
+/// A cycle while its mutations are planned.
+struct Draft {
+    cycle: Cycle,
+    pending: Memtable,
+    events: Vec<EventFrame>,
+    last: Mark,
+    taken: u64,
+    refused: u64,
+}
+
+impl Committer {
+    pub fn new(shared: Arc<Shared>, log: LogWriter) -> Self {
+        let last = shared.tables().mark;
+        Self { shared, log, last, freeze_wanted: false, event_buffer: Vec::new() }
+    }
+
+    /// Runs one cycle over some work and answers each. Answers come when everything in the cycle is durable and visible.
+    pub fn cycle<R>(&mut self, work: Vec<Work<R>>) -> Vec<(R, Answer)> {
+        if self.shared.stopped().is_some() {
+            return work.into_iter().map(|w| (w.reply, Err(self.shared.closed()))).collect();
+        }
+        let begun_ns = self.shared.env.clock.monotonic_ns();
+        self.rotate_if_full();
+        let mut draft = Draft {
+            cycle: self.log.begin(),
+            pending: Memtable::default(),
+            events: Vec::new(),
+            last: self.last,
+            taken: 0,
+            refused: 0,
+        };
+        let mut answers = Vec::with_capacity(work.len());
+        {
+            let shared = Arc::clone(&self.shared);
+            let tables = shared.tables();
+            for Work { job, reply } in work {
+                let answer = self.job(&tables, &mut draft, job);
+                draft.refused += u64::from(answer.is_err());
+                answers.push((reply, answer));
+            }
+        }
+        let counters = &self.shared.counters;
+        Counters::add(&counters.refusals, draft.refused);
+        if draft.cycle.is_empty() {
+            self.log.discard(draft.cycle);
+        } else {
+            match self.log.commit(draft.cycle) {
+                Ok(bytes) => {
+                    Counters::add(&counters.cycles, 1);
+                    Counters::add(&counters.syncs, 1);
+                    Counters::add(&counters.mutations, draft.taken);
+                    Counters::add(&counters.log_bytes, bytes);
+                    self.publish(draft.pending, draft.events, draft.last);
+                }
+                Err(failed) => return self.failed(answers, failed),
+            }
+        }
+        self.freeze_if_due();
+        let us = (self.shared.env.clock.monotonic_ns() - begun_ns) / 1_000;
+        Counters::max(&self.shared.counters.cycle_us_max, us);
+        answers
+    }
+
+    fn job(&mut self, tables: &Tables, draft: &mut Draft, job: Job) -> Answer {
+        match job {
+            Job::Mutation(checked) => self.mutation(tables, draft, &checked),
+            Job::Maintenance(step) => {
+                maintain::apply(&step, tables, &mut draft.pending)?;
+                draft.cycle.maintenance(&step);
+                Ok(nothing())
+            }
+            Job::Freeze => {
+                self.freeze_wanted = true;
+                Ok(nothing())
+            }
+            Job::Touch => Ok(nothing()),
+        }
+    }
+
+    fn mutation(&self, tables: &Tables, draft: &mut Draft, checked: &Checked) -> Answer {
+        let now = self.shared.env.clock.now();
+        let stamp = Stamp {
+            pos: backend_api::Pos(draft.last.pos + 1),
+            at: Micros(now.0.max(draft.last.at)),
+            first_seq: Seq::new(draft.last.seq)?.plus(1)?,
+        };
+        let planned = plan(&tables.layers(Some(&draft.pending)), checked, stamp)?;
+        let effects = match planned {
+            Plan::Take(effects) => effects,
+            Plan::Again(receipt) => return Ok(receipt),
+        };
+        let frames = frames(checked, &effects, stamp)?;
+        let mutation = checked.mutation();
+        let places = draft.cycle.places(&mutation.blocks);
+        let sum = encode_effects(&effects, &mut draft.pending, &|i| places[i]);
+        draft.cycle.mutation(mutation, stamp, sum, commit_repo(&effects));
+        draft.last.pos = stamp.pos.0;
+        draft.last.at = stamp.at.0;
+        draft.last.seq += frames.len() as u64;
+        draft.taken += 1;
+        draft.events.extend(frames);
+        Ok(effects.receipt)
+    }
+
+    /// The cycle is durable: what it did becomes the state, and its events are seen.
+    fn publish(&mut self, pending: Memtable, events: Vec<EventFrame>, mut last: Mark) {
+        let at = self.log.position();
+        (last.cycle, last.chain, last.file, last.offset) = (at.cycle, at.chain, at.file, at.offset);
+        self.last = last;
+        {
+            let mut tables = self.shared.tables_mut();
+            tables.active.absorb(pending);
+            tables.mark = last;
+        }
+        if let Err(e) = self.shared.events.append(events, &mut self.event_buffer) {
+            // They are in the commit log, and in memory for those who follow; the next open writes them again.
+            self.shared.stop(&format!("the event log cannot be written: {e}"));
+        }
+    }
+
+    fn failed<R>(&self, answers: Vec<(R, Answer)>, failed: crate::log::Failed) -> Vec<(R, Answer)> {
+        let (stop, error) = match failed {
+            crate::log::Failed::NotWritten(error) => (false, error),
+            crate::log::Failed::Unknown(error) => (true, error),
+        };
+        if stop {
+            self.shared.stop(error.detail());
+        }
+        let answer = |(reply, answer): (R, Answer)| match answer {
+            // Whether a refusal holds depends on what the cycle would have done: it must be asked again as well.
+            Err(_) if stop => (reply, Err(self.shared.closed())),
+            Ok(_) if stop => {
+                let detail = format!("{}: it may or may not have been written; reopen the store", error.detail());
+                (reply, Err(Error::new(Reason::SyncFailed, detail)))
+            }
+            _ => (reply, Err(error.clone())),
+        };
+        answers.into_iter().map(answer).collect()
+    }
+
+    fn rotate_if_full(&mut self) {
+        if self.log.is_file_full() {
+            match self.log.rotate() {
+                Ok(()) => {
+                    Counters::add(&self.shared.counters.rotations, 1);
+                    let at = self.log.position();
+                    (self.last.file, self.last.offset) = (at.file, at.offset);
+                }
+                // The current file takes on; a full disk shows when it is written.
+                Err(e) => tracing::warn!(error = %e, "no new log file"),
+            }
+        }
+    }
+
+    /// Freezes the memtable when it is full or when that was asked for, unless one is frozen already.
+    pub fn freeze_if_due(&mut self) {
+        let mut tables = self.shared.tables_mut();
+        let due = self.freeze_wanted || tables.active.bytes() >= self.shared.options.memtable_bytes_max;
+        if due && tables.frozen.is_none() {
+            let table = std::mem::take(&mut tables.active);
+            tables.frozen = Some(Arc::new(Frozen { table, mark: tables.mark }));
+            self.freeze_wanted = false;
+        }
+    }
+
+    /// Freezes whatever there is, unless a table is frozen already.
+    pub fn freeze_now(&mut self) {
+        self.freeze_wanted = true;
+        self.freeze_if_due();
+    }
+
+    /// True if no further cycle should begin before a drain has ended: memory is bounded.
+    pub fn must_wait(&self) -> bool {
+        let tables = self.shared.tables();
+        tables.frozen.is_some() && tables.active.bytes() >= self.shared.options.memtable_bytes_max
+    }
+
+    /// Ends the log file, so that the next open has nothing to search.
+    pub fn close(&mut self) -> Result<()> {
+        self.log.close()
+    }
+}
+
+fn nothing() -> Receipt {
+    Receipt { pos: backend_api::Pos(0), at: Micros(0), first_seq: Seq::ZERO, events: 0, taken: Vec::new() }
+}
+
+/// The generation that a plan's commit goes to; 0 if there is none.
+pub(super) fn commit_repo(effects: &Effects) -> RepoId {
+    let commit = effects.changes.iter().find_map(|effect| match effect {
+        Effect::Commit(repo, _, _) => Some(*repo),
+        _ => None,
+    });
+    commit.unwrap_or(RepoId(0))
+}
+
+/// The frames of a plan's events.
+pub(super) fn frames(checked: &Checked, effects: &Effects, stamp: Stamp) -> Result<Vec<EventFrame>> {
+    let mutation = checked.mutation();
+    let block = |cid: &Cid| checked.supplied(cid).map(|i| &mutation.blocks[i]);
+    let mut frames = Vec::with_capacity(effects.events.len());
+    for (i, event) in effects.events.iter().enumerate() {
+        let seq = stamp.first_seq.plus(i as u64)?;
+        let frame = backend_api::frame::event(mutation, event, seq, stamp.at, &block)?;
+        frames.push(EventFrame { seq, at: stamp.at, frame: Bytes::from(frame) });
+    }
+    Ok(frames)
+}

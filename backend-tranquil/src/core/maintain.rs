@@ -1,0 +1,60 @@
+//! What a maintenance step does. Exact and conditional, so that it does the same when it is replayed, and nothing to what
+//! changed since it was put together.
+
+use backend_api::{Result, Row, View};
+
+use super::shared::Tables;
+use crate::format::intent::Maintenance;
+use crate::format::key::{self, Space};
+use crate::meta::{BlockChange, Memtable};
+
+const FORGET: BlockChange = BlockChange { reset: true, delta: 0, place: None, released: 0 };
+
+/// Carries a step out on top of what its cycle did before.
+pub fn apply(step: &Maintenance, tables: &Tables, pending: &mut Memtable) -> Result<()> {
+    for (repo, cid, released) in &step.release {
+        let block = tables.layers(Some(pending)).block_value(*repo, cid)?;
+        if block.is_some_and(|b| b.refs == 0 && b.released == *released) {
+            pending.block((*repo, *cid), FORGET);
+        }
+    }
+    for (row, at) in &step.expire {
+        let stored = tables.layers(Some(pending)).row(row)?;
+        if let Some(row) = stored.filter(|row| row.expires_at == Some(*at)) {
+            forget_row(&row, tables, pending)?;
+        }
+    }
+    for key in &step.delete {
+        if key.first() == Some(&(Space::Block as u8)) {
+            pending.block(key::read_block(key)?, FORGET);
+        } else {
+            pending.row(key.clone(), None);
+        }
+    }
+    for (key, value) in &step.put {
+        pending.row(key.clone(), Some(value.clone().into()));
+    }
+    Ok(())
+}
+
+fn forget_row(row: &Row, tables: &Tables, pending: &mut Memtable) -> Result<()> {
+    let kind = row.key.kind;
+    pending.row(key::row(&row.key), None);
+    for (index, value) in row.unique.iter().enumerate() {
+        // The value may have passed to another row since this one expired.
+        let holder = tables.layers(Some(pending)).row_unique(kind, index as u8, value)?;
+        if holder.as_ref() == Some(&row.key.key) {
+            pending.row(key::row_unique(kind, index as u8, value), None);
+        }
+    }
+    for (index, value) in row.lookup.iter().enumerate() {
+        pending.row(key::row_lookup(index as u8, value, &row.key), None);
+    }
+    if let Some(owner) = &row.owner {
+        pending.row(key::row_owner(owner, &row.key), None);
+    }
+    if let Some(at) = row.expires_at {
+        pending.row(key::row_expiry(at, &row.key), None);
+    }
+    Ok(())
+}

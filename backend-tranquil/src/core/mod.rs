@@ -1,0 +1,18 @@
+//! The engine without threads: state, committer, checkpointer, recovery. Driven step by step by [`runtime`] or by a
+//! simulator.
+//!
+//! [`runtime`]: crate::runtime
+
+mod checkpoint;
+mod committer;
+mod maintain;
+mod open;
+mod reader;
+mod replay;
+mod shared;
+mod tail;
+
+pub use checkpoint::{Checkpointer, Drained};
+pub use committer::{Answer, Committer, Job, Work};
+pub use open::{Opened, mark_of, open};
+pub use shared::{Counters, Shared};

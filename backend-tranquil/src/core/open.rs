@@ -1,0 +1,318 @@
+//! Opening a store: identity, metadata, events, replay.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use backend_api::{Error, Reason, Result};
+
+use super::checkpoint::Checkpointer;
+use super::committer::Committer;
+use super::shared::{Counters, Frozen, Shared};
+use super::{replay, tail};
+use crate::events::{EventLog, EventOptions};
+use crate::format::StoreId;
+use crate::format::frame::{CYCLE_END_PAYLOAD_BYTES, CycleEnd, FRAME_HEADER_BYTES, Parsed, parse};
+use crate::format::header::{FileKind, HEADER_BYTES, Header};
+use crate::format::key;
+use crate::format::value::{self, Mark};
+use crate::io::{Disk, Env, failed, read_up_to};
+use crate::log::{CycleScan, LogFiles, LogWriter, Scanned, Tail, classify};
+use crate::meta::{MetaKv, MetaSnapshot, newest_snapshot, read_snapshot};
+use crate::options::Options;
+
+/// Opens the key-value store in a directory that is there, or creates it in one that is not.
+pub type OpenKv = dyn Fn(&Path) -> Result<Arc<dyn MetaKv>>;
+
+/// The parts of an open store.
+pub struct Opened {
+    pub shared: Arc<Shared>,
+    pub committer: Committer,
+    pub checkpointer: Checkpointer,
+}
+
+struct Paths {
+    store: PathBuf,
+    log: PathBuf,
+    events: PathBuf,
+    meta: PathBuf,
+    snapshots: PathBuf,
+}
+
+/// Opens or creates the store in `options.directory`, which the caller holds the lock of. Everything acknowledged is
+/// there when this returns, or it returns an error and nothing was thrown away.
+pub fn open(env: Env, options: Options, open_kv: &OpenKv) -> Result<Opened> {
+    let paths = Paths {
+        store: options.directory.join("STORE"),
+        log: options.directory.join("log"),
+        events: options.directory.join("events"),
+        meta: options.directory.join("meta"),
+        snapshots: options.directory.join("snapshots"),
+    };
+    for directory in [&paths.log, &paths.events, &paths.snapshots] {
+        env.disk.create_directory(directory).map_err(|e| failed("create", directory, &e))?;
+    }
+    let store = identity(&env, &paths)?;
+    let log = Arc::new(LogFiles::new(Arc::clone(&env.disk), paths.log.clone(), store));
+    remove_unbegun(&log)?;
+    let is_new = log.numbers()?.is_empty();
+    let counters = Counters::default();
+    let kv = metadata(&env, &paths, &log, store, is_new, open_kv, &counters)?;
+    let state = kv.snapshot();
+    let mark = mark_of(&*state)?;
+    let events = EventLog::open(
+        Arc::clone(&env.disk),
+        paths.events.clone(),
+        store,
+        EventOptions {
+            segment_bytes: options.segment_bytes,
+            ring_bytes: options.ring_bytes,
+            map_sealed: options.map_sealed_segments,
+        },
+        mark.seq,
+        events_oldest(&*state)?,
+    )?;
+    drop(state);
+    let file_bytes = options.log_file_bytes;
+    let shared = Arc::new(Shared::new(env, options, store, Arc::clone(&log), kv, events, mark, counters));
+    let mut checkpointer = Checkpointer::new(Arc::clone(&shared), paths.snapshots);
+    let writer = if is_new {
+        let writer = LogWriter::create(log, file_bytes)?;
+        let at = writer.position();
+        let mut tables = shared.tables_mut();
+        (tables.mark.file, tables.mark.offset) = (at.file, at.offset);
+        drop(tables);
+        writer
+    } else {
+        replay_log(&shared, &mut checkpointer, mark, file_bytes)?
+    };
+    let committer = Committer::new(Arc::clone(&shared), writer);
+    Ok(Opened { shared, committer, checkpointer })
+}
+
+/// The store's identity, made on the first open. Aside and renamed, so that half of it is never seen.
+fn identity(env: &Env, paths: &Paths) -> Result<StoreId> {
+    let path = &paths.store;
+    let fail = |e: std::io::Error| failed("open", path, &e);
+    if env.disk.exists(path).map_err(fail)? {
+        let file = env.disk.open(path).map_err(fail)?;
+        let bytes = read_up_to(&*file, HEADER_BYTES, 0).map_err(fail)?;
+        return Ok(Header::decode(&bytes, FileKind::Store, None, path)?.store);
+    }
+    for directory in [&paths.log, &paths.events, &paths.snapshots] {
+        let names = env.disk.list(directory).map_err(|e| failed("list", directory, &e))?;
+        if let Some(name) = names.first() {
+            let detail = format!(
+                "{} is missing, yet {} is there: nothing was changed",
+                path.display(),
+                directory.join(name).display()
+            );
+            return Err(Error::new(Reason::WrongStore, detail));
+        }
+    }
+    let mut id = [0; 16];
+    env.entropy.fill(&mut id).map_err(fail)?;
+    let store = StoreId(id);
+    let aside = path.with_extension("tmp");
+    if env.disk.exists(&aside).map_err(fail)? {
+        env.disk.remove(&aside).map_err(fail)?;
+    }
+    let file = env.disk.create(&aside).map_err(fail)?;
+    let header = Header { kind: FileKind::Store, store, number: 0, base: 0, chain: 0 };
+    file.write_all_at(&header.encode(), 0).map_err(fail)?;
+    file.sync().map_err(fail)?;
+    env.disk.rename(&aside, path).map_err(fail)?;
+    let parent = path.parent().unwrap_or(path);
+    env.disk.sync_directory(parent).map_err(fail)?;
+    Ok(store)
+}
+
+/// Removes a newest log file that a crash left before its header was durable: no cycle can be in it.
+fn remove_unbegun(log: &LogFiles) -> Result<()> {
+    let Some(number) = log.numbers()?.last().copied() else { return Ok(()) };
+    let path = log.path(number);
+    let file = log.disk().open(&path).map_err(|e| failed("open", &path, &e))?;
+    let fail = |e: std::io::Error| failed("read", &path, &e);
+    let head = read_up_to(&*file, HEADER_BYTES, 0).map_err(fail)?;
+    let begun = head.len() == HEADER_BYTES && head.iter().any(|b| *b != 0);
+    if begun || file.len().map_err(fail)? > HEADER_BYTES as u64 && !crate::log::is_zero(&*file, &path, 0)? {
+        return Ok(());
+    }
+    log.disk().remove(&path).map_err(|e| failed("remove", &path, &e))
+}
+
+/// The metadata store, rebuilt from a copy and the log if it is missing, damaged or not of this log.
+fn metadata(
+    env: &Env,
+    paths: &Paths,
+    log: &Arc<LogFiles>,
+    store: StoreId,
+    is_new: bool,
+    open_kv: &OpenKv,
+    counters: &Counters,
+) -> Result<Arc<dyn MetaKv>> {
+    let disk = &*env.disk;
+    let there = disk.exists(&paths.meta).map_err(|e| failed("open", &paths.meta, &e))?;
+    if there && !is_new {
+        let opened = open_kv(&paths.meta).and_then(|kv| {
+            matches_log(&*kv, log)?;
+            Ok(kv)
+        });
+        match opened {
+            Ok(kv) => return Ok(kv),
+            Err(e) if e.reason() == Reason::DataCorrupt => {
+                tracing::error!(error = %e, "the metadata store is damaged and will be rebuilt from the log");
+            }
+            Err(e) => return Err(e),
+        }
+    }
+    if there {
+        disk.remove_directory(&paths.meta).map_err(|e| failed("remove", &paths.meta, &e))?;
+    }
+    // Created aside: a crash while the key-value store makes its files leaves nothing that looks like one.
+    let aside = paths.meta.with_extension("tmp");
+    if disk.exists(&aside).map_err(|e| failed("open", &aside, &e))? {
+        disk.remove_directory(&aside).map_err(|e| failed("remove", &aside, &e))?;
+    }
+    let kv = open_kv(&aside)?;
+    if !is_new {
+        Counters::add(&counters.rebuilt, 1);
+        fill(disk, &*kv, &paths.snapshots, store)?;
+    }
+    drop(kv);
+    disk.rename(&aside, &paths.meta).map_err(|e| failed("rename", &aside, &e))?;
+    let parent = paths.meta.parent().unwrap_or(&paths.meta);
+    disk.sync_directory(parent).map_err(|e| failed("sync", parent, &e))?;
+    open_kv(&paths.meta)
+}
+
+/// Fills an empty store from the newest sound copy. With none, the log is replayed from its first file.
+fn fill(disk: &dyn Disk, kv: &dyn MetaKv, snapshots: &Path, store: StoreId) -> Result<()> {
+    for (pos, path) in newest_snapshot(disk, snapshots)? {
+        let mut pairs = Vec::new();
+        match read_snapshot(disk, &path, store, |key, value| {
+            pairs.push((key, Some(value)));
+            Ok(())
+        }) {
+            Ok(()) => {
+                tracing::info!(pos, pairs = pairs.len(), "metadata taken from a copy");
+                return kv.ingest(&mut pairs.into_iter());
+            }
+            Err(e) => tracing::error!(error = %e, "a copy of the metadata is damaged; trying an older one"),
+        }
+    }
+    Ok(())
+}
+
+/// The mark must name a cycle that the log has. A mark beyond the log means that the log lost something: that is not
+/// healed by forgetting it.
+fn matches_log(kv: &dyn MetaKv, log: &LogFiles) -> Result<()> {
+    let mark = mark_of(&*kv.snapshot())?;
+    if mark.cycle == 0 {
+        return Ok(());
+    }
+    let path = log.path(mark.file);
+    let lost = |why: &str| {
+        let detail = format!(
+            "{}: {why}; the metadata stands at cycle {} there, so acknowledged data is missing from the log; nothing was \
+             changed: restore the file",
+            path.display(),
+            mark.cycle
+        );
+        Error::new(Reason::WrongStore, detail)
+    };
+    if !log.numbers()?.contains(&mark.file) {
+        return Err(lost("the file is missing"));
+    }
+    if mark.offset == HEADER_BYTES as u64 {
+        return Ok(());
+    }
+    let file = log.get(mark.file)?;
+    let len = FRAME_HEADER_BYTES + CYCLE_END_PAYLOAD_BYTES;
+    let start = mark.offset - len as u64;
+    let bytes = read_up_to(&*file, len, start).map_err(|e| failed("read", &path, &e))?;
+    let end = match parse(&bytes) {
+        Parsed::Frame(frame) => CycleEnd::decode(frame.payload),
+        _ => None,
+    };
+    match end {
+        Some(end) if (end.cycle, end.chain) == (mark.cycle, mark.chain) => Ok(()),
+        Some(_) => Err(lost("another cycle stands where the newest one stood")),
+        None => Err(lost(&format!("offset {start}: no cycle ends there"))),
+    }
+}
+
+fn replay_log(shared: &Arc<Shared>, checkpointer: &mut Checkpointer, mark: Mark, file_bytes: u64) -> Result<LogWriter> {
+    let log = &shared.log;
+    let Some(start) = replay::start(log, &mark)? else {
+        return Err(Error::new(Reason::WrongStore, "the log has no file; nothing was changed".to_owned()));
+    };
+    let mut scan = CycleScan::new(Arc::clone(log), start)?;
+    let mut buffer = Vec::new();
+    let mut replayed = 0_u64;
+    let why = loop {
+        match scan.next()? {
+            Scanned::Cycle(cycle) => {
+                replay::apply(shared, cycle, scan.position(), &mut buffer)?;
+                replayed += 1;
+                drain_if_full(shared, checkpointer)?;
+            }
+            Scanned::Stop(_, why) => break why,
+        }
+    };
+    let at = scan.position();
+    {
+        let mut tables = shared.tables_mut();
+        (tables.mark.file, tables.mark.offset, tables.mark.cycle, tables.mark.chain) =
+            (at.file, at.offset, at.cycle, at.chain);
+    }
+    let tail = classify(log, at, &why)?;
+    let (head, last) = (shared.events.window()?.head.get(), shared.tables().mark.seq);
+    match tail {
+        Tail::Rotten(detail) => Err(Error::new(
+            Reason::DataCorrupt,
+            format!("{detail}; acknowledged data is damaged, nothing was changed: restore the file"),
+        )),
+        _ if head > last => {
+            // Events are appended after the sync: what they tell of was acknowledged.
+            let path = log.path(at.file);
+            let detail = format!(
+                "{}: {why}; the log ends at event {last}, yet event {head} was published: acknowledged data is damaged, \
+                 nothing was changed: restore the file",
+                path.display()
+            );
+            Err(Error::new(Reason::DataCorrupt, detail))
+        }
+        Tail::Clean if replayed == 0 => LogWriter::resume(Arc::clone(log), at, file_bytes),
+        tail => {
+            if let Tail::Torn(end) = tail {
+                let bytes = tail::keep_torn(log, at, end)?;
+                Counters::add(&shared.counters.torn_bytes, bytes);
+                tracing::warn!(file = at.file, offset = at.offset, bytes, "an unacknowledged tail was cut off");
+            }
+            tail::rewrite(log, at, file_bytes)?;
+            LogWriter::resume(Arc::clone(log), at, file_bytes)
+        }
+    }
+}
+
+fn drain_if_full(shared: &Arc<Shared>, checkpointer: &mut Checkpointer) -> Result<()> {
+    {
+        let mut tables = shared.tables_mut();
+        if tables.active.bytes() < shared.options.memtable_bytes_max {
+            return Ok(());
+        }
+        let table = std::mem::take(&mut tables.active);
+        tables.frozen = Some(Arc::new(Frozen { table, mark: tables.mark }));
+    }
+    checkpointer.drain().map(|_| ())
+}
+
+/// The mark of a state.
+pub fn mark_of(state: &dyn MetaSnapshot) -> Result<Mark> {
+    Ok(state.get(key::MARK)?.map(|bytes| value::decode(&bytes, "mark")).transpose()?.unwrap_or_default())
+}
+
+fn events_oldest(state: &dyn MetaSnapshot) -> Result<u64> {
+    let stored = state.get(key::EVENTS_OLDEST)?.map(|bytes| value::decode(&bytes, "oldest event")).transpose()?;
+    Ok(stored.unwrap_or(1))
+}

@@ -1,0 +1,134 @@
+//! Reading without holding up the writer: the memtables are looked at under their lock, the store after it.
+
+use std::ops::Bound;
+use std::sync::Arc;
+
+use backend_api::{Account, Blocks, Cid, Did, Repo, RepoId, Result, View};
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+
+use super::shared::Shared;
+use crate::format::key::{self, Key};
+use crate::format::value::{self, BlockValue};
+use crate::meta::{Layers, Memtable, MetaSnapshot, Scan, scan};
+
+/// Entries that a scan copies out of the memtables beyond what it was asked for, for deletions among them.
+const COPIED_MORE: usize = 256;
+
+impl Shared {
+    /// The stored bytes of a key that is not a block's.
+    pub fn get(&self, key: &[u8]) -> Result<Option<Bytes>> {
+        let store = {
+            let tables = self.tables();
+            let frozen = tables.frozen.as_deref().map(|f| &f.table);
+            for table in std::iter::once(&tables.active).chain(frozen) {
+                if let Some(value) = table.rows.get(key) {
+                    return Ok(value.clone());
+                }
+            }
+            Arc::clone(&tables.store)
+        };
+        store.get(key)
+    }
+
+    /// A decoded value.
+    pub fn value<T: DeserializeOwned>(&self, key: &[u8], what: &str) -> Result<Option<T>> {
+        self.get(key)?.map(|bytes| value::decode(&bytes, what)).transpose()
+    }
+
+    /// What is stored of a block.
+    pub fn block_value(&self, repo: RepoId, cid: &Cid) -> Result<Option<BlockValue>> {
+        let mut seen = Memtable::default();
+        let store = {
+            let tables = self.tables();
+            let frozen = tables.frozen.as_deref().map(|f| &f.table);
+            for table in frozen.into_iter().chain([&tables.active]) {
+                if let Some(change) = table.blocks.get(&(repo, *cid)) {
+                    seen.block((repo, *cid), *change);
+                }
+            }
+            Arc::clone(&tables.store)
+        };
+        Layers { tables: vec![&seen], store: &*store }.block_value(repo, cid)
+    }
+
+    /// A bounded piece of a range, and whether there may be more.
+    pub fn scan(&self, what: &Scan) -> Result<(Vec<(Bytes, Bytes)>, bool)> {
+        let mut out = Vec::new();
+        let mut rest = what.clone();
+        loop {
+            rest.limit = what.limit - out.len();
+            let (copied, store, cut) = self.copy(&rest);
+            let mut piece = rest.clone();
+            if let Some(cut) = &cut {
+                *(if piece.reverse { &mut piece.from } else { &mut piece.to }) = Bound::Included(cut.clone());
+            }
+            let (found, more) = scan(&Layers { tables: vec![&copied], store: &*store }, &piece)?;
+            out.extend(found);
+            match cut {
+                Some(cut) if !more => rest = rest.after(Some(cut)),
+                _ => return Ok((out, more)),
+            }
+        }
+    }
+
+    /// Copies the memtables' part of a range, up to a bound; the last key copied if there was more.
+    fn copy(&self, what: &Scan) -> (Memtable, Arc<dyn MetaSnapshot>, Option<Key>) {
+        let bounds = (what.from.as_ref().map(Vec::as_slice), what.to.as_ref().map(Vec::as_slice));
+        let tables = self.tables();
+        let frozen = tables.frozen.as_deref().map(|f| &f.table);
+        let bound = what.limit + COPIED_MORE;
+        let mut copied = Memtable::default();
+        let mut cut: Option<Key> = None;
+        // Older first, so that the newer one's entries stay.
+        for table in frozen.into_iter().chain([&tables.active]) {
+            let range = table.rows.range::<[u8], _>(bounds);
+            let range: Box<dyn Iterator<Item = _>> = if what.reverse { Box::new(range.rev()) } else { Box::new(range) };
+            for (i, (key, value)) in range.enumerate() {
+                if i == bound {
+                    let nearer = |c: &Key| if what.reverse { key > c } else { key < c };
+                    if cut.as_ref().is_none_or(nearer) {
+                        cut = Some(key.clone());
+                    }
+                    copied.row(key.clone(), value.clone());
+                    break;
+                }
+                copied.row(key.clone(), value.clone());
+            }
+        }
+        (copied, Arc::clone(&tables.store), cut)
+    }
+
+    pub fn account_of(&self, did: &Did) -> Result<Option<Account>> {
+        self.value(&key::account(did), "account")
+    }
+
+    pub fn repo_of(&self, id: RepoId) -> Result<Option<Repo>> {
+        self.value(&key::repo(id), "repo")
+    }
+
+    /// The generation that an account serves, or imports into.
+    pub fn generation(&self, did: &Did, which: Blocks) -> Result<Option<RepoId>> {
+        let Some(account) = self.account_of(did)? else { return Ok(None) };
+        Ok(match which {
+            Blocks::Live | Blocks::History => account.repo,
+            Blocks::Import => account.import,
+        })
+    }
+
+    /// A block of a generation, if a read of that sort may see it.
+    pub fn block_of(&self, repo: RepoId, cid: &Cid, which: Blocks) -> Result<Option<Bytes>> {
+        let Some(block) = self.block_value(repo, cid)? else { return Ok(None) };
+        if which == Blocks::Live && block.refs == 0 {
+            return Ok(None);
+        }
+        self.block(block.place, cid).map(Some)
+    }
+
+    /// One state of the metadata for a few reads that belong together.
+    pub fn view<T>(&self, read: impl FnOnce(&dyn View) -> Result<T>) -> Result<T> {
+        let tables = self.tables();
+        let layers = tables.layers(None);
+        read(&layers)
+    }
+}

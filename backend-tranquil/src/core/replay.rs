@@ -1,0 +1,95 @@
+//! Taking cycles of the log again.
+
+use std::sync::Arc;
+
+use backend_api::{Block, Checked, Error, Plan, Reason, Result, plan};
+
+use super::committer::{commit_repo, frames};
+use super::maintain;
+use super::shared::{Counters, Shared};
+use crate::format::intent::Intent;
+use crate::format::value::{Mark, Place};
+use crate::log::{Item, LogFiles, Position, ScannedCycle};
+use crate::meta::{Memtable, encode_effects};
+
+/// Applies a cycle that the log holds, exactly as it was applied first.
+///
+/// # Errors
+/// [`Reason::DataCorrupt`] if the rules lead to anything else than they did then: the metadata under it is not what it
+/// was. Nothing is carried on from there.
+pub fn apply(shared: &Arc<Shared>, cycle: ScannedCycle, after: Position, buffer: &mut Vec<u8>) -> Result<()> {
+    let mut pending = Memtable::default();
+    let mut events = Vec::new();
+    let mut last = shared.tables().mark;
+    let event_head = shared.events.window()?.head.get();
+    let path = shared.log.path(cycle.file);
+    for item in cycle.items {
+        let tables = shared.tables();
+        match item {
+            Item::Maintenance(step) => maintain::apply(&step, &tables, &mut pending)?,
+            Item::Mutation(intent, blocks, places) => {
+                let stamp = intent.stamp;
+                let wrong = |what: &str| {
+                    let detail = format!(
+                        "{}: cycle {} at offset {}: replay of mutation {}: {what}; nothing was changed",
+                        path.display(),
+                        cycle.end.cycle,
+                        cycle.start,
+                        stamp.pos
+                    );
+                    Error::new(Reason::DataCorrupt, detail)
+                };
+                if stamp.pos.0 != last.pos + 1 {
+                    return Err(wrong(&format!("the metadata stands at mutation {}", last.pos)));
+                }
+                let (intent, checked) = checked(*intent, blocks)?;
+                let layers = tables.layers(Some(&pending));
+                let effects = match plan(&layers, &checked, stamp) {
+                    Ok(Plan::Take(effects)) => effects,
+                    Ok(Plan::Again(_)) => return Err(wrong("it is there already")),
+                    Err(e) => return Err(wrong(&e.to_string())),
+                };
+                let sum = put(&effects, &mut pending, &places);
+                if sum != intent.effects || commit_repo(&effects) != intent.repo {
+                    return Err(wrong("it does something else than it did"));
+                }
+                for event in frames(&checked, &effects, stamp)? {
+                    last.seq = event.seq.get();
+                    if event.seq.get() > event_head {
+                        events.push(event);
+                    }
+                }
+                (last.pos, last.at) = (stamp.pos.0, stamp.at.0);
+                Counters::add(&shared.counters.replayed, 1);
+            }
+        }
+    }
+    (last.cycle, last.chain, last.file, last.offset) = (after.cycle, after.chain, after.file, after.offset);
+    {
+        let mut tables = shared.tables_mut();
+        tables.active.absorb(pending);
+        tables.mark = last;
+    }
+    shared.events.append(events, buffer)
+}
+
+fn put(effects: &backend_api::Effects, pending: &mut Memtable, places: &[Place]) -> u32 {
+    encode_effects(effects, pending, &|i| places[i])
+}
+
+/// The mutation of an intent, checked when it was first taken.
+fn checked(mut intent: Intent, blocks: Vec<Block>) -> Result<(Intent, Checked)> {
+    let ops = std::mem::take(&mut intent.ops);
+    let mutation = backend_api::Mutation { did: intent.did.clone(), key: intent.key, ops, blocks };
+    Ok((intent, Checked::trusted(mutation)?))
+}
+
+/// Where replay of a store with that mark starts.
+pub fn start(log: &LogFiles, mark: &Mark) -> Result<Option<crate::log::Start>> {
+    use crate::log::Start;
+    if mark.cycle > 0 {
+        let at = Position { file: mark.file, offset: mark.offset, cycle: mark.cycle, chain: mark.chain };
+        return Ok(Some(Start::After(at)));
+    }
+    Ok(log.numbers()?.first().copied().map(Start::File))
+}

@@ -1,0 +1,201 @@
+//! What committer, checkpointer and readers share.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use backend_api::{Cid, Error, Reason, Result};
+use bytes::Bytes;
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+
+use crate::events::EventLog;
+use crate::format::StoreId;
+use crate::format::value::Mark;
+use crate::io::Env;
+use crate::log::{LogFiles, Position};
+use crate::meta::{Layers, Memtable, MetaKv, MetaSnapshot};
+use crate::options::Options;
+
+/// State of an open store.
+pub struct Shared {
+    pub env: Env,
+    pub options: Options,
+    pub store: StoreId,
+    pub log: Arc<LogFiles>,
+    pub kv: Arc<dyn MetaKv>,
+    pub events: EventLog,
+    pub hot: Cache<Cid, Bytes, BlockWeight>,
+    pub counters: Counters,
+    /// Where in the log mutations after a position begin; sparse.
+    pub feed: Mutex<BTreeMap<u64, Position>>,
+    tables: RwLock<Tables>,
+    stopped: OnceLock<String>,
+}
+
+/// The metadata in its layers.
+pub struct Tables {
+    /// What was committed since the last freeze.
+    pub active: Memtable,
+    /// What is being drained.
+    pub frozen: Option<Arc<Frozen>>,
+    /// What is drained.
+    pub store: Arc<dyn MetaSnapshot>,
+    /// The newest committed cycle and what it ends with.
+    pub mark: Mark,
+}
+
+/// A memtable that no longer changes, and the state of the log that it brings the store to.
+pub struct Frozen {
+    pub table: Memtable,
+    pub mark: Mark,
+}
+
+/// Blocks weigh their allocation.
+#[derive(Clone)]
+pub struct BlockWeight;
+
+impl Weighter<Cid, Bytes> for BlockWeight {
+    fn weight(&self, _: &Cid, block: &Bytes) -> u64 {
+        block.len() as u64 + 128
+    }
+}
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// What happened since the store was opened.
+        #[derive(Default)]
+        pub struct Counters { $($(#[$doc])* pub $name: AtomicU64,)* }
+
+        impl Counters {
+            /// All of them by name.
+            pub fn list(&self) -> Vec<(String, u64)> {
+                vec![$((stringify!($name).to_owned(), self.$name.load(Ordering::Relaxed)),)*]
+            }
+        }
+    };
+}
+
+counters! {
+    /// Cycles committed.
+    cycles,
+    /// Syncs on the way to an acknowledgement.
+    syncs,
+    /// Mutations taken.
+    mutations,
+    /// Mutations refused.
+    refusals,
+    /// Bytes appended to the commit log.
+    log_bytes,
+    /// The slowest cycle, from its first mutation to its acknowledgement.
+    cycle_us_max,
+    /// Cycles that waited for a drain.
+    stalls,
+    /// Log files begun.
+    rotations,
+    /// Memtables drained.
+    drains,
+    /// The slowest drain.
+    drain_us_max,
+    /// Copies of the metadata written.
+    snapshots,
+    /// Mutations replayed at open.
+    replayed,
+    /// 1 if the metadata store was rebuilt at open.
+    rebuilt,
+    /// Bytes of a torn tail cut off at open.
+    torn_bytes,
+    /// Blocks read from memory.
+    hot_hits,
+    /// Blocks read from files.
+    block_reads,
+}
+
+impl Counters {
+    pub fn add(counter: &AtomicU64, n: u64) {
+        counter.fetch_add(n, Ordering::Relaxed);
+    }
+
+    pub fn max(counter: &AtomicU64, n: u64) {
+        counter.fetch_max(n, Ordering::Relaxed);
+    }
+}
+
+impl Shared {
+    #[expect(clippy::too_many_arguments, reason = "called once, by open")]
+    pub fn new(
+        env: Env,
+        options: Options,
+        store: StoreId,
+        log: Arc<LogFiles>,
+        kv: Arc<dyn MetaKv>,
+        events: EventLog,
+        mark: Mark,
+        counters: Counters,
+    ) -> Self {
+        let blocks = usize::try_from(options.hot_bytes / 1_024).unwrap_or(usize::MAX).max(16);
+        let hot = Cache::with_weighter(blocks, options.hot_bytes, BlockWeight);
+        let tables = Tables { active: Memtable::default(), frozen: None, store: kv.snapshot(), mark };
+        Self {
+            env,
+            options,
+            store,
+            log,
+            kv,
+            events,
+            hot,
+            counters,
+            feed: Mutex::default(),
+            tables: RwLock::new(tables),
+            stopped: OnceLock::new(),
+        }
+    }
+
+    pub fn tables(&self) -> RwLockReadGuard<'_, Tables> {
+        self.tables.read().expect("no panic under this lock")
+    }
+
+    pub fn tables_mut(&self) -> RwLockWriteGuard<'_, Tables> {
+        self.tables.write().expect("no panic under this lock")
+    }
+
+    /// Stops writing for good, with the first cause. Reads go on.
+    pub fn stop(&self, cause: &str) {
+        if self.stopped.set(cause.to_owned()).is_ok() {
+            tracing::error!(cause, "the store stops accepting writes");
+        }
+    }
+
+    pub fn stopped(&self) -> Option<&str> {
+        self.stopped.get().map(String::as_str)
+    }
+
+    /// The answer to a write after the stop.
+    pub fn closed(&self) -> Error {
+        let cause = self.stopped().unwrap_or("it was closed");
+        Error::new(Reason::Closed, format!("the store takes no writes: {cause}; reopen it"))
+    }
+
+    /// A block's bytes by its place: from memory, or from its file.
+    pub fn block(&self, place: crate::format::value::Place, cid: &Cid) -> Result<Bytes> {
+        if let Some(block) = self.hot.get(cid) {
+            Counters::add(&self.counters.hot_hits, 1);
+            return Ok(block);
+        }
+        Counters::add(&self.counters.block_reads, 1);
+        let block = self.log.block(place, cid)?;
+        self.hot.insert(*cid, block.clone());
+        Ok(block)
+    }
+}
+
+impl Tables {
+    /// The layers, with what a cycle has done so far on top.
+    pub fn layers<'a>(&'a self, pending: Option<&'a Memtable>) -> Layers<'a> {
+        let mut tables = Vec::with_capacity(3);
+        tables.extend(pending);
+        tables.push(&self.active);
+        tables.extend(self.frozen.as_deref().map(|f| &f.table));
+        Layers { tables, store: &*self.store }
+    }
+}

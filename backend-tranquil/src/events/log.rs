@@ -1,0 +1,299 @@
+//! All segments and the ring as one firehose.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, RwLock};
+
+use backend_api::{Error, EventFrame, EventWindow, Reason, Result, Seq};
+use tokio::sync::watch;
+
+use super::ring::Ring;
+use super::segment::Segment;
+use crate::format::StoreId;
+use crate::io::{Disk, failed};
+
+/// Sizes.
+#[derive(Debug, Clone, Copy)]
+pub struct EventOptions {
+    /// A segment is sealed when it has so many bytes.
+    pub segment_bytes: u64,
+    /// Bytes of events in memory.
+    pub ring_bytes: usize,
+    /// Sealed segments are read through a mapping.
+    pub map_sealed: bool,
+}
+
+/// The event log.
+pub struct EventLog {
+    disk: Arc<dyn Disk>,
+    directory: PathBuf,
+    store: StoreId,
+    options: EventOptions,
+    state: RwLock<State>,
+    head: watch::Sender<Option<Seq>>,
+}
+
+struct State {
+    segments: BTreeMap<u64, Arc<Segment>>,
+    oldest: u64,
+    head: u64,
+    ring: Ring,
+}
+
+impl EventLog {
+    /// Opens the log. `durable` is the newest event that a checkpoint vouches for: what is damaged before it is reported,
+    /// what is damaged behind it is cut off, to be re-created. Segments before the last are not read.
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        directory: PathBuf,
+        store: StoreId,
+        options: EventOptions,
+        durable: u64,
+        oldest: u64,
+    ) -> Result<Self> {
+        let names = disk.list(&directory).map_err(|e| failed("list", &directory, &e))?;
+        let bases: Vec<u64> = names.iter().filter_map(|n| n.strip_suffix(".segment")?.parse().ok()).collect();
+        let mut segments: BTreeMap<u64, Arc<Segment>> = BTreeMap::new();
+        let mut expected: Option<u64> = None;
+        for (i, base) in bases.iter().copied().enumerate() {
+            if expected.is_some_and(|next| next != base) {
+                // Behind a cut tail: these events come again from the commit log.
+                if base > durable + 1 {
+                    remove(&*disk, &super::segment::path_of(&directory, base))?;
+                    continue;
+                }
+                let name = directory.display();
+                let detail = format!("{name}: events {} to {} are missing", expected.unwrap_or(0), base - 1);
+                return Err(Error::new(Reason::DataCorrupt, detail));
+            }
+            // A checkpoint vouches for a segment of which the next one begins at or before the newest durable event.
+            if let Some(next) = bases.get(i + 1).copied().filter(|next| *next <= durable + 1) {
+                let segment = Segment::open_sealed(&*disk, &directory, store, base, next)?;
+                if options.map_sealed {
+                    segment.map()?;
+                }
+                expected = Some(next);
+                segments.insert(base, Arc::new(segment));
+                continue;
+            }
+            let (segment, damage) = match Segment::open(&*disk, &directory, store, base) {
+                Err(e) if base > durable && e.reason() == Reason::DataCorrupt => {
+                    // Its header never became durable, so no checkpoint vouches for anything in it.
+                    remove(&*disk, &super::segment::path_of(&directory, base))?;
+                    continue;
+                }
+                other => other?,
+            };
+            if let Some(damage) = damage {
+                if segment.next() <= durable {
+                    let (path, next) = (segment.path().display(), segment.next());
+                    let detail =
+                        format!("{path}: offset {}: event {next}: {}; nothing was changed", damage.offset, damage.why);
+                    return Err(Error::new(Reason::DataCorrupt, detail));
+                }
+                segment.cut()?;
+            }
+            expected = Some(segment.next());
+            segments.insert(base, Arc::new(segment));
+        }
+        let head = expected.map_or(0, |next| next - 1);
+        if head < durable {
+            let detail = format!("{}: ends at event {head}, the store had {durable}", directory.display());
+            return Err(Error::new(Reason::DataCorrupt, detail));
+        }
+        let oldest = oldest.max(segments.keys().next().copied().unwrap_or(head + 1));
+        let ring = Ring::new(options.ring_bytes);
+        let published = Seq::new(head)?;
+        let state = RwLock::new(State { segments, oldest, head, ring });
+        Ok(Self { disk, directory, store, options, state, head: watch::Sender::new(Some(published)) })
+    }
+
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, State> {
+        self.state.read().expect("no panic under this lock")
+    }
+
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, State> {
+        self.state.write().expect("no panic under this lock")
+    }
+
+    /// What is kept.
+    pub fn window(&self) -> Result<EventWindow> {
+        let state = self.read();
+        Ok(EventWindow { oldest: Seq::new(state.oldest)?, head: Seq::new(state.head)? })
+    }
+
+    /// Appends consecutive events and makes them visible. If the disk does not take them they are visible all the same,
+    /// from memory, and the error says so: the commit log has them.
+    pub fn append(&self, events: Vec<EventFrame>, buffer: &mut Vec<u8>) -> Result<()> {
+        let Some(last) = events.last().map(|e| e.seq) else { return Ok(()) };
+        let written = self.append_to_segment(&events, buffer);
+        {
+            let mut state = self.write();
+            for event in events {
+                state.ring.push(event);
+            }
+            state.head = last.get();
+        }
+        self.head.send_replace(Some(last));
+        written
+    }
+
+    fn append_to_segment(&self, events: &[EventFrame], buffer: &mut Vec<u8>) -> Result<()> {
+        let current = self.read().segments.values().next_back().map(Arc::clone);
+        let segment = match current {
+            Some(segment) if segment.len() < self.options.segment_bytes => segment,
+            full => {
+                let base = events[0].seq.get();
+                let next = Arc::new(Segment::create(&*self.disk, &self.directory, self.store, base)?);
+                if let Some(full) = full {
+                    full.seal(self.options.map_sealed)?;
+                }
+                self.write().segments.insert(base, Arc::clone(&next));
+                next
+            }
+        };
+        segment.append(events, buffer)
+    }
+
+    /// Makes everything up to now durable.
+    pub fn sync(&self) -> Result<()> {
+        // Older segments were synced when they were sealed.
+        let current = self.read().segments.values().next_back().map(Arc::clone);
+        current.map_or(Ok(()), |segment| segment.sync())
+    }
+
+    /// Events after a number, if memory has them.
+    pub fn live(&self, after: u64, limit: usize, bytes_max: usize) -> Option<Vec<EventFrame>> {
+        let state = self.read();
+        if after == state.head && after + 1 >= state.oldest {
+            return Some(Vec::new());
+        }
+        if after > state.head || after + 1 < state.oldest {
+            return None;
+        }
+        state.ring.after(after, limit, bytes_max)
+    }
+
+    /// Events after a number, from memory as far as it has them, else from segments.
+    pub fn events(&self, after: u64, limit: usize, bytes_max: usize) -> Result<Vec<EventFrame>> {
+        self.collect(after, limit, bytes_max, true)
+    }
+
+    /// Events after a number, from segments only.
+    pub fn stored(&self, after: u64, limit: usize, bytes_max: usize) -> Result<Vec<EventFrame>> {
+        self.collect(after, limit, bytes_max, false)
+    }
+
+    fn collect(&self, after: u64, limit: usize, bytes_max: usize, ring: bool) -> Result<Vec<EventFrame>> {
+        let mut out = Vec::new();
+        let mut bytes = 0;
+        let mut after = after;
+        while out.len() < limit && (bytes < bytes_max || out.is_empty()) {
+            let segment = {
+                let state = self.read();
+                if after > state.head {
+                    let detail = format!("cursor {after} is above the newest event {}", state.head);
+                    return Err(Error::new(Reason::FutureCursor, detail));
+                }
+                if after + 1 < state.oldest {
+                    let detail = format!("cursor {after}: the oldest event that is kept is {}", state.oldest);
+                    return Err(Error::new(Reason::CursorGone, detail));
+                }
+                if after == state.head {
+                    break;
+                }
+                let live = || state.ring.after(after, limit - out.len(), bytes_max.saturating_sub(bytes));
+                if let Some(live) = ring.then(live).flatten() {
+                    if out.is_empty() || live.iter().map(|e| e.frame.len()).sum::<usize>() + bytes <= bytes_max {
+                        out.extend(live);
+                    }
+                    break;
+                }
+                state.segments.range(..=after + 1).next_back().map(|(_, s)| Arc::clone(s))
+            };
+            let Some(segment) = segment else {
+                let detail = format!("{}: event {} is in no segment", self.directory.display(), after + 1);
+                return Err(Error::new(Reason::DataCorrupt, detail));
+            };
+            let found = segment.events(after, limit - out.len(), bytes_max.saturating_sub(bytes))?;
+            let Some(last) = found.last() else {
+                let detail = format!("{}: event {} is missing", segment.path().display(), after + 1);
+                return Err(Error::new(Reason::DataCorrupt, detail));
+            };
+            after = last.seq.get();
+            let more = found.iter().map(|e| e.frame.len()).sum::<usize>();
+            if !out.is_empty() && bytes + more > bytes_max {
+                break;
+            }
+            bytes += more;
+            out.extend(found);
+        }
+        Ok(out)
+    }
+
+    /// Told of each newest number; `None` when the store is closed.
+    pub fn subscribe(&self) -> watch::Receiver<Option<Seq>> {
+        self.head.subscribe()
+    }
+
+    /// Wakes all who wait: nothing comes any more.
+    pub fn close(&self) {
+        self.head.send_replace(None);
+    }
+
+    /// The first event at or after a time, but never beyond the newest: what retention keeps starts there.
+    pub fn first_since(&self, at: u64) -> Result<u64> {
+        let (segments, oldest, head) = {
+            let state = self.read();
+            (state.segments.values().map(Arc::clone).collect::<Vec<_>>(), state.oldest, state.head)
+        };
+        let mut from = 0;
+        for (i, segment) in segments.iter().enumerate().skip(1) {
+            if segment.first_at()? >= at {
+                break;
+            }
+            from = i;
+        }
+        let Some(segment) = segments.get(from) else { return Ok(head.max(oldest)) };
+        let mut after = segment.base.max(oldest) - 1;
+        loop {
+            let events = segment.events(after, 1_024, 1 << 20)?;
+            match events.iter().find(|e| e.at.0 >= at) {
+                Some(event) => return Ok(event.seq.get()),
+                None => match events.last() {
+                    Some(last) => after = last.seq.get(),
+                    // All of this one are older: the first of the next one, or the newest of all.
+                    None => return Ok(segment.next().min(head).max(oldest)),
+                },
+            }
+        }
+    }
+
+    /// Forgets events before a number, and removes segments that have none left.
+    pub fn drop_before(&self, oldest: u64) -> Result<u64> {
+        let (dropped, removed) = {
+            let mut state = self.write();
+            let dropped = oldest.saturating_sub(state.oldest);
+            state.oldest = state.oldest.max(oldest);
+            let ends: Vec<(u64, u64)> = state.segments.iter().map(|(base, s)| (*base, s.next())).collect();
+            let last = ends.last().map(|(base, _)| *base);
+            let gone = ends.iter().filter(|(base, next)| *next <= oldest && Some(*base) != last);
+            let removed: Vec<_> = gone.filter_map(|(base, _)| state.segments.remove(base)).collect();
+            (dropped, removed)
+        };
+        for segment in &removed {
+            remove(&*self.disk, segment.path())?;
+        }
+        Ok(dropped)
+    }
+
+    /// Bytes of all segments, and of the ring.
+    pub fn bytes(&self) -> (u64, u64) {
+        let state = self.read();
+        (state.segments.values().map(|s| s.len()).sum(), state.ring.bytes() as u64)
+    }
+}
+
+fn remove(disk: &dyn Disk, path: &std::path::Path) -> Result<()> {
+    disk.remove(path).map_err(|e| failed("remove", path, &e))
+}

@@ -1,0 +1,295 @@
+//! One segment: consecutive events in one file, with a sparse index.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, RwLock};
+
+use backend_api::{Error, EventFrame, Reason, Result};
+use bytes::Bytes;
+
+use super::entry::{Parsed, append, parse};
+use crate::format::StoreId;
+use crate::format::header::{FileKind, HEADER_BYTES, Header};
+use crate::io::{Disk, File, Map, failed, read_up_to};
+
+/// An index entry for each so many bytes: what a reader scans at the most to find its cursor.
+const INDEX_STEP_BYTES: u64 = 32 * 1024;
+/// Bytes read at a time.
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// A segment. Written by one thread, read by any.
+pub struct Segment {
+    pub base: u64,
+    path: PathBuf,
+    file: Arc<dyn File>,
+    state: RwLock<State>,
+}
+
+#[derive(Clone)]
+struct State {
+    /// Where the next event goes.
+    len: u64,
+    /// The next event's number.
+    next: u64,
+    /// Numbers and offsets, ascending. Built while appending, or by the first reader of an older segment.
+    index: Option<Arc<Vec<(u64, u64)>>>,
+    /// A mapping of the whole, once it is sealed and if that is wanted.
+    map: Option<Arc<Map>>,
+}
+
+pub fn path_of(directory: &Path, base: u64) -> PathBuf {
+    directory.join(format!("{base:016}.segment"))
+}
+
+/// What a scan found wrong, and where.
+pub struct Damage {
+    pub offset: u64,
+    pub why: &'static str,
+}
+
+/// What a walk over all events found.
+struct Walk {
+    next: u64,
+    offset: u64,
+    index: Vec<(u64, u64)>,
+    damage: Option<Damage>,
+}
+
+impl Segment {
+    /// Begins a segment.
+    pub fn create(disk: &dyn Disk, directory: &Path, store: StoreId, base: u64) -> Result<Self> {
+        let path = path_of(directory, base);
+        let fail = |e: std::io::Error| failed("create", &path, &e);
+        let file = disk.create(&path).map_err(fail)?;
+        let header = Header { kind: FileKind::Events, store, number: base, base, chain: 0 };
+        file.write_all_at(&header.encode(), 0).map_err(fail)?;
+        disk.sync_directory(directory).map_err(fail)?;
+        Ok(Self::new(base, path, file, HEADER_BYTES as u64))
+    }
+
+    fn new(base: u64, path: PathBuf, file: Arc<dyn File>, len: u64) -> Self {
+        let state = State { len, next: base, index: Some(Arc::default()), map: None };
+        Self { base, path, file, state: RwLock::new(state) }
+    }
+
+    /// Opens a segment and reads it to its end, or to the first damage, where it ends then.
+    pub fn open(disk: &dyn Disk, directory: &Path, store: StoreId, base: u64) -> Result<(Self, Option<Damage>)> {
+        let segment = Self::with_header(disk, directory, store, base)?;
+        let walk = segment.walk()?;
+        let mut state = segment.write();
+        (state.len, state.next, state.index) = (walk.offset, walk.next, Some(Arc::new(walk.index)));
+        drop(state);
+        Ok((segment, walk.damage))
+    }
+
+    /// Opens a segment that was sealed before event `next`, without reading its events.
+    pub fn open_sealed(disk: &dyn Disk, directory: &Path, store: StoreId, base: u64, next: u64) -> Result<Self> {
+        let segment = Self::with_header(disk, directory, store, base)?;
+        let len = segment.file.len().map_err(|e| failed("open", &segment.path, &e))?;
+        let mut state = segment.write();
+        (state.len, state.next, state.index) = (len, next, None);
+        drop(state);
+        Ok(segment)
+    }
+
+    fn with_header(disk: &dyn Disk, directory: &Path, store: StoreId, base: u64) -> Result<Self> {
+        let path = path_of(directory, base);
+        let fail = |e: std::io::Error| failed("open", &path, &e);
+        let file = disk.open(&path).map_err(fail)?;
+        let header = read_up_to(&*file, HEADER_BYTES, 0).map_err(fail)?;
+        let header = Header::decode(&header, FileKind::Events, Some(store), &path)?;
+        if header.base != base {
+            let detail = format!("{}: starts at event {}; nothing was changed", path.display(), header.base);
+            return Err(Error::new(Reason::WrongStore, detail));
+        }
+        Ok(Self::new(base, path, file, HEADER_BYTES as u64))
+    }
+
+    /// Reads all events from the first on.
+    fn walk(&self) -> Result<Walk> {
+        let (mut next, mut offset) = (self.base, HEADER_BYTES as u64);
+        let mut index = Vec::new();
+        let mut chunk = Bytes::new();
+        let mut chunk_start = offset;
+        let damage = loop {
+            let at = (offset - chunk_start) as usize;
+            match parse(&chunk, at) {
+                Parsed::Event(event, _) if event.seq.get() != next => {
+                    break Some(Damage { offset, why: "another event stands there" });
+                }
+                Parsed::Event(_, len) => {
+                    note(&mut index, next, offset);
+                    (next, offset) = (next + 1, offset + len as u64);
+                }
+                Parsed::Bad(why) => break Some(Damage { offset, why }),
+                Parsed::Short(whole) => {
+                    let read = self.read(whole.max(CHUNK_BYTES), offset)?;
+                    if read.is_empty() {
+                        break None;
+                    }
+                    if read.len() < whole {
+                        break Some(Damage { offset, why: "the file ends within an event" });
+                    }
+                    (chunk, chunk_start) = (Bytes::from(read), offset);
+                }
+            }
+        };
+        Ok(Walk { next, offset, index, damage })
+    }
+
+    /// The state, with an index.
+    fn indexed(&self) -> Result<State> {
+        let state = self.state.read().expect("no panic under this lock").clone();
+        if state.index.is_some() {
+            return Ok(state);
+        }
+        // What lies behind damage is found by scanning from the last entry before it, and fails there.
+        let walk = self.walk()?;
+        let mut state = self.write();
+        state.index = Some(Arc::new(walk.index));
+        Ok(state.clone())
+    }
+
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, State> {
+        self.state.write().expect("no panic under this lock")
+    }
+
+    /// Time of the first event.
+    pub fn first_at(&self) -> Result<u64> {
+        let events = self.events(self.base - 1, 1, 0)?;
+        Ok(events.first().map_or(u64::MAX, |e| e.at.0))
+    }
+
+    /// Appends events: one write, no sync. They are visible to readers when this returns.
+    pub fn append(&self, events: &[EventFrame], buffer: &mut Vec<u8>) -> Result<()> {
+        let mut state = self.state.read().expect("no panic under this lock").clone();
+        buffer.clear();
+        for event in events {
+            let index = Arc::make_mut(state.index.get_or_insert_default());
+            note(index, event.seq.get(), state.len + buffer.len() as u64);
+            append(buffer, event);
+            state.next = event.seq.get() + 1;
+        }
+        self.file.write_all_at(buffer, state.len).map_err(|e| failed("append to", &self.path, &e))?;
+        state.len += buffer.len() as u64;
+        *self.write() = state;
+        Ok(())
+    }
+
+    /// Cuts off what lies behind the last whole event.
+    pub fn cut(&self) -> Result<()> {
+        let len = self.len();
+        self.file.set_len(len).map_err(|e| failed("cut", &self.path, &e))
+    }
+
+    /// Makes the events durable.
+    pub fn sync(&self) -> Result<()> {
+        self.file.sync().map_err(|e| failed("sync", &self.path, &e))
+    }
+
+    /// Nothing is appended any more. With `map`, it is read through a mapping from now on.
+    pub fn seal(&self, map: bool) -> Result<()> {
+        self.sync()?;
+        if map { self.map() } else { Ok(()) }
+    }
+
+    /// It is read through a mapping from now on.
+    pub fn map(&self) -> Result<()> {
+        let mapped = self.file.map(self.len()).map_err(|e| failed("map", &self.path, &e))?;
+        self.write().map = mapped.map(Arc::new);
+        Ok(())
+    }
+
+    pub fn len(&self) -> u64 {
+        self.state.read().expect("no panic under this lock").len
+    }
+
+    /// The number of the event that would come next.
+    pub fn next(&self) -> u64 {
+        self.state.read().expect("no panic under this lock").next
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn read(&self, len: usize, offset: u64) -> Result<Vec<u8>> {
+        read_up_to(&*self.file, len, offset)
+            .map_err(|e| failed("read", &self.path, &e).context(format!("offset {offset}")))
+    }
+
+    /// Events after a number that are in this segment.
+    pub fn events(&self, after: u64, limit: usize, bytes_max: usize) -> Result<Vec<EventFrame>> {
+        let wanted = after + 1;
+        let at_start = wanted == self.base;
+        let state =
+            if at_start { self.state.read().expect("no panic under this lock").clone() } else { self.indexed()? };
+        if wanted >= state.next {
+            return Ok(Vec::new());
+        }
+        let index = state.index.as_deref().map_or(&[][..], Vec::as_slice);
+        let found = index.partition_point(|(seq, _)| *seq <= wanted);
+        let (mut seq, mut offset) = match found.checked_sub(1) {
+            Some(i) => index[i],
+            None => (self.base, HEADER_BYTES as u64),
+        };
+        let mut out: Vec<EventFrame> = Vec::new();
+        let mut bytes = 0;
+        let mut chunk = Bytes::new();
+        let mut chunk_start = offset;
+        while offset < state.len && out.len() < limit {
+            match parse(&chunk, (offset - chunk_start) as usize) {
+                Parsed::Event(event, _) if event.seq.get() != seq => {
+                    return Err(self.damaged(offset, "another event stands there"));
+                }
+                Parsed::Event(event, len) => {
+                    if seq >= wanted {
+                        bytes += event.frame.len();
+                        if bytes > bytes_max && !out.is_empty() {
+                            break;
+                        }
+                        out.push(event);
+                    }
+                    (seq, offset) = (seq + 1, offset + len as u64);
+                }
+                Parsed::Bad(why) => return Err(self.damaged(offset, why)),
+                Parsed::Short(whole) => {
+                    let ahead = bytes_max.saturating_sub(bytes).saturating_add(INDEX_STEP_BYTES as usize);
+                    let len = whole.max(ahead.min(CHUNK_BYTES)).min((state.len - offset) as usize);
+                    if len < whole {
+                        return Err(self.damaged(offset, "the file ends within an event"));
+                    }
+                    chunk = self.copy(&state, len, offset)?;
+                    if chunk.len() < whole {
+                        return Err(self.damaged(offset, "the file ends within an event"));
+                    }
+                    chunk_start = offset;
+                }
+            }
+        }
+        Ok(out)
+    }
+
+    /// Bytes of the file, copied before they are checked.
+    fn copy(&self, state: &State, len: usize, offset: u64) -> Result<Bytes> {
+        match &state.map {
+            Some(map) => {
+                let start = offset as usize;
+                Ok(Bytes::copy_from_slice(map.get(start..start + len).unwrap_or_default()))
+            }
+            None => Ok(Bytes::from(self.read(len, offset)?)),
+        }
+    }
+
+    fn damaged(&self, offset: u64, why: &str) -> Error {
+        let path = self.path.display();
+        let detail =
+            format!("{path}: offset {offset}: {why}; the event can be re-created from the commit log by `verify`");
+        Error::new(Reason::DataCorrupt, detail)
+    }
+}
+
+fn note(index: &mut Vec<(u64, u64)>, seq: u64, offset: u64) {
+    if index.last().is_none_or(|(_, last)| offset - last >= INDEX_STEP_BYTES) {
+        index.push((seq, offset));
+    }
+}

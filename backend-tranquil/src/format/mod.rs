@@ -1,0 +1,29 @@
+//! Bytes on disk. Every number here is little-endian in files and big-endian in keys; nothing host-sized is stored.
+
+pub mod frame;
+pub mod header;
+pub mod intent;
+pub mod key;
+pub mod value;
+
+/// Identity of a store: 16 random bytes, in the header of each of its files.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct StoreId(pub [u8; 16]);
+
+impl std::fmt::Debug for StoreId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|b| write!(f, "{b:02x}"))
+    }
+}
+
+/// Four bytes of a slice as a number. The slice has been measured before.
+#[must_use]
+pub fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"))
+}
+
+/// Eight bytes of a slice as a number. The slice has been measured before.
+#[must_use]
+pub fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
+}

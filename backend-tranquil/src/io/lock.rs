@@ -1,0 +1,62 @@
+//! One process per directory.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use backend_api::{Error, Reason, Result};
+
+/// Holds a directory for one engine until it is dropped, or the process ends in whatever way.
+pub struct DirectoryLock {
+    _file: File,
+    path: PathBuf,
+}
+
+impl DirectoryLock {
+    /// Takes the lock.
+    ///
+    /// # Errors
+    /// [`Reason::Locked`], at once, if another process holds it; the detail says which.
+    pub fn take(directory: &Path) -> Result<Self> {
+        let path = directory.join("LOCK");
+        let failed = |e: std::io::Error| super::failed("lock", &path, &e);
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(held(&mut file, directory)),
+            Err(TryLockError::Error(e)) => return Err(failed(e)),
+        }
+        file.set_len(0).map_err(failed)?;
+        file.rewind().map_err(failed)?;
+        writeln!(file, "pid {}", std::process::id()).map_err(failed)?;
+        Ok(Self { _file: file, path })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+fn held(file: &mut File, directory: &Path) -> Error {
+    let mut holder = String::new();
+    // Who holds it is a courtesy: an unreadable name changes nothing.
+    if file.read_to_string(&mut holder).is_err() || holder.trim().is_empty() {
+        holder = "another process".into();
+    }
+    let detail = format!(
+        "{} is in use by {}: stop that process first, or give this one another directory; nothing was changed",
+        directory.display(),
+        holder.trim()
+    );
+    Error::new(Reason::Locked, detail)
+}

@@ -1,0 +1,125 @@
+//! The seam between the engine and the world: disk, clock and entropy come in through one [`Env`].
+//!
+//! Production code and simulated code are the same code; only what stands behind these traits differs.
+
+mod lock;
+mod map;
+mod real;
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use backend_api::{Error, Micros, Reason};
+
+pub use lock::DirectoryLock;
+pub use map::Map;
+pub use real::{RealClock, RealDisk, RealEntropy};
+
+/// Everything that the engine takes from outside.
+#[derive(Clone)]
+pub struct Env {
+    /// Files.
+    pub disk: Arc<dyn Disk>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Random bytes: for the identity of a new store only.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+impl Env {
+    /// The machine's own.
+    #[must_use]
+    pub fn real() -> Self {
+        Self { disk: Arc::new(RealDisk), clock: Arc::new(RealClock), entropy: Arc::new(RealEntropy) }
+    }
+}
+
+/// A file system. Nothing is durable, or ordered, before the sync that covers it: a file's bytes by [`File::sync`], a
+/// created, renamed or removed name by [`Disk::sync_directory`].
+pub trait Disk: Send + Sync {
+    /// Opens a file for reading and writing.
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn File>>;
+    /// Creates a file for reading and writing; an error if it is there.
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn File>>;
+    /// Renames, over whatever has the new name.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Removes a file.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Removes a directory with all in it.
+    fn remove_directory(&self, path: &Path) -> io::Result<()>;
+    /// The names in a directory, sorted.
+    fn list(&self, path: &Path) -> io::Result<Vec<String>>;
+    /// Creates a directory, readable by its owner only, and its parents; no error if it is there.
+    fn create_directory(&self, path: &Path) -> io::Result<()>;
+    /// Makes the names in a directory durable.
+    fn sync_directory(&self, path: &Path) -> io::Result<()>;
+    /// True if there is something of that name.
+    fn exists(&self, path: &Path) -> io::Result<bool>;
+}
+
+/// An open file. Reads and writes carry their offset, so that many threads share one descriptor.
+pub trait File: Send + Sync {
+    /// Reads up to `buf.len()` bytes; 0 at the end.
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// Writes all of `buf`.
+    fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()>;
+    /// Makes bytes and size durable (`fdatasync`).
+    fn sync(&self) -> io::Result<()>;
+    /// The size.
+    fn len(&self) -> io::Result<u64>;
+    /// Cuts or extends with zeros.
+    fn set_len(&self, len: u64) -> io::Result<()>;
+    /// Reserves space, and extends the file with zeros, up to `len`.
+    fn allocate(&self, len: u64) -> io::Result<()>;
+    /// A read-only mapping of the first `len` bytes of a file that no longer changes; `None` where there is none.
+    fn map(&self, len: u64) -> io::Result<Option<Map>>;
+}
+
+/// Reads `len` bytes.
+///
+/// # Errors
+/// `UnexpectedEof` if the file is shorter.
+pub fn read_exact_at(file: &dyn File, len: usize, offset: u64) -> io::Result<Vec<u8>> {
+    let buf = read_up_to(file, len, offset)?;
+    if buf.len() == len { Ok(buf) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+}
+
+/// Reads up to `len` bytes, fewer only at the end of the file.
+pub fn read_up_to(file: &dyn File, len: usize, offset: u64) -> io::Result<Vec<u8>> {
+    let mut buf = vec![0; len];
+    let mut done = 0;
+    while done < len {
+        match file.read_at(&mut buf[done..], offset + done as u64) {
+            Ok(0) => break,
+            Ok(n) => done += n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    buf.truncate(done);
+    Ok(buf)
+}
+
+/// A clock.
+pub trait Clock: Send + Sync {
+    /// The wall clock.
+    fn now(&self) -> Micros;
+    /// Nanoseconds since some moment: for measuring only, never for a decision.
+    fn monotonic_ns(&self) -> u64;
+}
+
+/// A source of random bytes.
+pub trait Entropy: Send + Sync {
+    /// Fills `buf`.
+    fn fill(&self, buf: &mut [u8]) -> io::Result<()>;
+}
+
+/// An I/O error in words: what was done to which file.
+pub fn failed(what: &str, path: &Path, error: &io::Error) -> Error {
+    let reason = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Reason::StorageFull,
+        _ => Reason::ReadFailed,
+    };
+    Error::new(reason, format!("{what} {}: {error}", path.display()))
+}

@@ -1,0 +1,122 @@
+//! The log's files by number, and blocks by place.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, RwLock};
+
+use backend_api::{Cid, Error, Reason, Result};
+use bytes::Bytes;
+
+use crate::format::StoreId;
+use crate::format::frame::{BLOCK_PREFIX_BYTES, FrameKind, Parsed, parse};
+use crate::format::header::{FileKind, HEADER_BYTES, Header};
+use crate::format::value::Place;
+use crate::io::{Disk, File, failed, read_up_to};
+
+/// Descriptors that are kept open at the most; beyond it the lowest-numbered file is closed. A reader that has it goes on.
+const OPEN_FILES_MAX: usize = 512;
+
+/// Opens, reads and lists log files.
+pub struct LogFiles {
+    disk: Arc<dyn Disk>,
+    directory: PathBuf,
+    store: StoreId,
+    open: RwLock<BTreeMap<u32, Arc<dyn File>>>,
+}
+
+impl LogFiles {
+    pub fn new(disk: Arc<dyn Disk>, directory: PathBuf, store: StoreId) -> Self {
+        Self { disk, directory, store, open: RwLock::new(BTreeMap::new()) }
+    }
+
+    pub fn disk(&self) -> &dyn Disk {
+        &*self.disk
+    }
+
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    pub const fn store(&self) -> StoreId {
+        self.store
+    }
+
+    pub fn path(&self, number: u32) -> PathBuf {
+        self.directory.join(format!("{number:010}.log"))
+    }
+
+    /// Numbers of the files that are there, in order.
+    pub fn numbers(&self) -> Result<Vec<u32>> {
+        let names = self.disk.list(&self.directory).map_err(|e| failed("list", &self.directory, &e))?;
+        Ok(names.iter().filter_map(|name| name.strip_suffix(".log")?.parse().ok()).collect())
+    }
+
+    /// The file, opened and its header checked.
+    pub fn get(&self, number: u32) -> Result<Arc<dyn File>> {
+        if let Some(file) = self.open.read().expect("no panic under this lock").get(&number) {
+            return Ok(Arc::clone(file));
+        }
+        let path = self.path(number);
+        let file = self.disk.open(&path).map_err(|e| failed("open", &path, &e))?;
+        self.header_of(&*file, number)?;
+        self.put(number, Arc::clone(&file));
+        Ok(file)
+    }
+
+    pub fn header(&self, number: u32) -> Result<Header> {
+        let path = self.path(number);
+        let file = self.disk.open(&path).map_err(|e| failed("open", &path, &e))?;
+        self.header_of(&*file, number)
+    }
+
+    fn header_of(&self, file: &dyn File, number: u32) -> Result<Header> {
+        let path = self.path(number);
+        let bytes = read_up_to(file, HEADER_BYTES, 0).map_err(|e| failed("read", &path, &e))?;
+        let header = Header::decode(&bytes, FileKind::Log, Some(self.store), &path)?;
+        if header.number == u64::from(number) {
+            return Ok(header);
+        }
+        let detail =
+            format!("{}: is log file {}, expected {number}; nothing was changed", path.display(), header.number);
+        Err(Error::new(Reason::WrongStore, detail))
+    }
+
+    pub fn put(&self, number: u32, file: Arc<dyn File>) {
+        let mut open = self.open.write().expect("no panic under this lock");
+        open.insert(number, file);
+        if open.len() > OPEN_FILES_MAX {
+            open.pop_first();
+        }
+    }
+
+    pub fn forget(&self, number: u32) {
+        self.open.write().expect("no panic under this lock").remove(&number);
+    }
+
+    /// The bytes of a block. What is returned is the block with that CID: the frame's checksum and its CID are compared.
+    pub fn block(&self, place: Place, cid: &Cid) -> Result<Bytes> {
+        let file = self.get(place.file)?;
+        let len = BLOCK_PREFIX_BYTES + place.len as usize;
+        let bytes = read_up_to(&*file, len, place.offset)
+            .map_err(|e| failed("read", &self.path(place.file), &e).context(format!("offset {}", place.offset)))?;
+        let bad = |why: &str| {
+            let path = self.path(place.file);
+            let detail = format!("{}: offset {}: block {cid}: {why}", path.display(), place.offset);
+            Err(Error::new(Reason::DataCorrupt, detail))
+        };
+        match parse(&bytes) {
+            Parsed::Frame(frame) if frame.kind == FrameKind::Block && frame.payload.starts_with(&cid.to_key()) => {
+                Ok(Bytes::from(bytes).slice(BLOCK_PREFIX_BYTES..))
+            }
+            Parsed::Frame(_) => bad("another block stands there"),
+            Parsed::Short(_) => bad("the file ends too early"),
+            Parsed::Bad(why) => bad(why),
+        }
+    }
+
+    /// Bytes of all files.
+    pub fn disk_bytes(&self) -> u64 {
+        let numbers = self.numbers().unwrap_or_default();
+        numbers.into_iter().filter_map(|n| self.get(n).ok()?.len().ok()).sum()
+    }
+}

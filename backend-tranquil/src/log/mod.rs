@@ -1,0 +1,15 @@
+//! The commit log: the truth of the store.
+//!
+//! Append-only data files `log/0000000001.log`, ... of block and intent frames, closed cycle by cycle. A cycle never
+//! spans files. The newest file is preallocated with zeros behind its last cycle; an older one ends with its last cycle
+//! and never changes again.
+
+mod files;
+mod scan;
+mod tail;
+mod writer;
+
+pub use files::LogFiles;
+pub use scan::{CycleScan, Item, Scanned, ScannedCycle, Start};
+pub use tail::{Tail, classify, is_zero};
+pub use writer::{Cycle, Failed, LogWriter, Position};

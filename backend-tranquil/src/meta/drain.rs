@@ -1,0 +1,47 @@
+//! A frozen memtable as one sorted run for the key-value store.
+
+use backend_api::Result;
+use bytes::Bytes;
+
+use super::MetaSnapshot;
+use super::layers::broken;
+use super::memtable::Memtable;
+use crate::format::key::{self, Key, Space};
+use crate::format::value::{self, BlockValue, Mark};
+
+/// A pair of a run; `None` deletes.
+pub type Change = (Vec<u8>, Option<Vec<u8>>);
+
+/// The run that brings the store from `below` to the state after the table, with its mark.
+///
+/// Counts are differences here and whole numbers there: this is where they meet, in order of key, so that the look-ups
+/// walk the store once from left to right.
+///
+/// # Errors
+/// [`Reason::DataCorrupt`](backend_api::Reason) for a count that cannot be; errors of the store.
+pub fn run_of<'a>(
+    table: &'a Memtable,
+    below: &dyn MetaSnapshot,
+    mark: &Mark,
+) -> Result<impl Iterator<Item = Change> + use<'a>> {
+    let mut blocks = table.blocks.iter().collect::<Vec<_>>();
+    blocks.sort_unstable_by_key(|(id, _)| **id);
+    let mut merged: Vec<(Key, Option<Vec<u8>>)> = Vec::with_capacity(blocks.len());
+    for ((repo, cid), change) in blocks {
+        let key = key::block(*repo, cid);
+        let stored: Option<BlockValue> = match below.get(&key)? {
+            Some(bytes) => Some(value::decode(&bytes, "block")?),
+            None => None,
+        };
+        let after = change.over(stored).map_err(|why| broken(*repo, cid, why))?;
+        if after != stored {
+            merged.push((key, after.as_ref().map(value::encode)));
+        }
+    }
+    let pair = |(key, value): (&Key, &Option<Bytes>)| (key.clone(), value.as_ref().map(|v| v.to_vec()));
+    let first_block = key::space(Space::Block);
+    let before = table.rows.range(..first_block.clone()).map(pair);
+    let after = table.rows.range(first_block..).map(pair);
+    let mark = (key::MARK.to_vec(), Some(value::encode(mark)));
+    Ok(std::iter::once(mark).chain(before).chain(merged).chain(after))
+}

@@ -1,0 +1,21 @@
+//! The metadata: a memtable over a key-value store, read as one.
+//!
+//! The commit log is the truth and the write-ahead log; what is here is derived from it (promise P7).
+
+mod drain;
+mod effects;
+mod fjall;
+mod kv;
+mod layers;
+mod memtable;
+mod scan;
+mod snapshot;
+
+pub use drain::run_of;
+pub use effects::encode_effects;
+pub use fjall::FjallKv;
+pub use kv::{MetaKv, MetaSnapshot, Pairs};
+pub use layers::Layers;
+pub use memtable::{BlockChange, Memtable};
+pub use scan::{Scan, scan};
+pub use snapshot::{newest_snapshot, read_snapshot, remove_old_snapshots, write_snapshot};

@@ -1,0 +1,76 @@
+//! The commit thread.
+
+use std::sync::Arc;
+
+use super::drainer::Signal;
+use super::queue::Queue;
+use crate::core::{Committer, Counters, Shared};
+
+/// What the thread owns.
+pub struct CommitLoop {
+    pub shared: Arc<Shared>,
+    pub committer: Committer,
+    pub queue: Arc<Queue>,
+    pub drains: Arc<Signal>,
+}
+
+/// Answers everybody and tells the drainer, also when the thread panics: a waiter is never forgotten.
+struct Ending {
+    shared: Arc<Shared>,
+    queue: Arc<Queue>,
+    drains: Arc<Signal>,
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.shared.stop("the commit thread panicked");
+        }
+        self.queue.abort();
+        self.drains.end();
+    }
+}
+
+impl CommitLoop {
+    /// Until the queue is closed and empty.
+    pub fn run(mut self) {
+        let ending = Ending {
+            shared: Arc::clone(&self.shared),
+            queue: Arc::clone(&self.queue),
+            drains: Arc::clone(&self.drains),
+        };
+        while let Some(work) = self.queue.take() {
+            if self.committer.must_wait() {
+                Counters::add(&self.shared.counters.stalls, 1);
+                self.drains.wait_idle(&self.shared);
+            }
+            for (reply, answer) in self.committer.cycle(work) {
+                // A caller that went away has no need of its answer.
+                drop(reply.send(answer));
+            }
+            if self.shared.tables().frozen.is_some() {
+                self.drains.notify();
+            }
+        }
+        self.finish();
+        drop(ending);
+    }
+
+    /// A clean end: everything drained, the log file without its preallocated rest.
+    fn finish(&mut self) {
+        if self.shared.stopped().is_some() {
+            return;
+        }
+        if let Err(e) = self.committer.close() {
+            self.shared.stop(&format!("the log cannot be closed: {e}"));
+            return;
+        }
+        for _ in 0..2 {
+            self.drains.notify();
+            self.drains.wait_idle(&self.shared);
+            self.committer.freeze_now();
+        }
+        self.drains.notify();
+        self.drains.wait_idle(&self.shared);
+    }
+}

@@ -1,0 +1,141 @@
+//! The drain thread.
+
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use backend_api::Kind;
+use tokio::sync::{oneshot, watch};
+
+use super::queue::Queue;
+use crate::core::{Checkpointer, Drained, Job, Shared, Work};
+
+/// How long to wait before a drain that found no space is tried again.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// Tells the thread that there is something to drain, and others that there is not.
+#[derive(Default)]
+pub struct Signal {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    wanted: bool,
+    busy: bool,
+    ended: bool,
+}
+
+impl Signal {
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().expect("no panic under this lock")
+    }
+
+    /// There is something to drain.
+    pub fn notify(&self) {
+        self.lock().wanted = true;
+        self.changed.notify_all();
+    }
+
+    /// Nothing will come any more.
+    pub fn end(&self) {
+        self.lock().ended = true;
+        self.changed.notify_all();
+    }
+
+    /// Waits until nothing is frozen, or the store has stopped.
+    pub fn wait_idle(&self, shared: &Shared) {
+        let mut state = self.lock();
+        while (state.wanted || state.busy) && !state.ended && shared.stopped().is_none() {
+            state = self.changed.wait(state).expect("no panic under this lock");
+        }
+    }
+
+    fn next(&self) -> bool {
+        let mut state = self.lock();
+        while !state.wanted {
+            if state.ended {
+                return false;
+            }
+            state = self.changed.wait(state).expect("no panic under this lock");
+        }
+        (state.wanted, state.busy) = (false, true);
+        true
+    }
+
+    fn done(&self, again: bool) {
+        let mut state = self.lock();
+        state.busy = false;
+        state.wanted |= again;
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// Waits out a retry, or less if the store ends.
+    fn pause(&self) {
+        let state = self.lock();
+        drop(self.changed.wait_timeout_while(state, RETRY, |s| !s.ended).expect("no panic under this lock"));
+    }
+}
+
+/// What the thread owns.
+pub struct Drainer {
+    pub shared: Arc<Shared>,
+    pub checkpointer: Checkpointer,
+    pub signal: Arc<Signal>,
+    pub queue: Arc<Queue>,
+    pub absorbed: watch::Sender<u64>,
+}
+
+/// Lets go of those who wait for a drain, also when the thread panics.
+struct Ending(Arc<Shared>, Arc<Signal>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.stop("the drain thread panicked");
+        }
+        self.1.end();
+    }
+}
+
+impl Drainer {
+    /// Until the commit thread has ended.
+    pub fn run(mut self) {
+        let ending = Ending(Arc::clone(&self.shared), Arc::clone(&self.signal));
+        while self.signal.next() {
+            let again = self.step();
+            self.signal.done(again);
+            if again {
+                self.signal.pause();
+            }
+        }
+        drop(ending);
+    }
+
+    /// Drains once. True if it has to be tried again.
+    fn step(&mut self) -> bool {
+        match self.checkpointer.drain() {
+            Ok(Drained::Nothing) => {}
+            Ok(Drained::UpTo(mark)) => {
+                self.absorbed.send_replace(mark.cycle);
+                // Whoever asked for a freeze meanwhile gets it now. A closed queue has its own last freeze.
+                let (reply, _) = oneshot::channel();
+                let _closed = self.queue.push_all(vec![Work { job: Job::Touch, reply }]);
+            }
+            Err(e) if e.kind() == Kind::Busy => {
+                tracing::warn!(error = %e, "metadata cannot be drained now");
+                return true;
+            }
+            Err(e) => {
+                self.shared.stop(&format!("metadata cannot be drained: {e}"));
+                return false;
+            }
+        }
+        if let Err(e) = self.checkpointer.snapshot_if_due() {
+            // A copy less: the log from the one before it is still there.
+            tracing::warn!(error = %e, "no copy of the metadata could be written");
+        }
+        false
+    }
+}

@@ -1,0 +1,138 @@
+//! The engine's threads: one commits, one drains, a few serve long reads. The core itself has none.
+#![allow(clippy::disallowed_methods, reason = "this is the room where threads are made")]
+
+mod committer;
+mod drainer;
+mod pool;
+mod queue;
+
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use backend_api::{Checked, Error, Reason, Result};
+use tokio::sync::{oneshot, watch};
+
+use crate::core::{Answer, Job, Opened, Shared, Work};
+
+pub use pool::Pool;
+use queue::Queue;
+
+type Reply = oneshot::Sender<Answer>;
+
+/// The threads of an open store.
+pub struct Runtime {
+    shared: Arc<Shared>,
+    queue: Arc<Queue>,
+    absorbed: watch::Receiver<u64>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Runtime {
+    /// Starts them.
+    pub fn start(opened: Opened) -> Result<Self> {
+        let Opened { shared, committer, checkpointer } = opened;
+        let queue = Arc::new(Queue::new(&shared.options));
+        let drains = Arc::new(drainer::Signal::default());
+        let (absorbed_tx, absorbed) = watch::channel(0);
+        let drain = drainer::Drainer {
+            shared: Arc::clone(&shared),
+            checkpointer,
+            signal: Arc::clone(&drains),
+            queue: Arc::clone(&queue),
+            absorbed: absorbed_tx,
+        };
+        let commit =
+            committer::CommitLoop { shared: Arc::clone(&shared), committer, queue: Arc::clone(&queue), drains };
+        let threads = vec![spawn("drain", move || drain.run())?, spawn("commit", move || commit.run())?];
+        Ok(Self { shared, queue, absorbed, threads: Mutex::new(threads) })
+    }
+
+    /// Gives a job to the committer and waits for its answer.
+    pub async fn submit(&self, job: Job) -> Answer {
+        let (reply, answer) = oneshot::channel();
+        if self.queue.push_all(vec![Work { job, reply }]).is_err() {
+            return Err(self.refusal());
+        }
+        answer.await.unwrap_or_else(|_| Err(lost(&self.shared)))
+    }
+
+    /// Gives many jobs to the committer, in order, and waits for all answers.
+    pub async fn submit_many(&self, checked: Vec<Result<Box<Checked>>>) -> Vec<Answer> {
+        let mut answers = Vec::with_capacity(checked.len());
+        let mut work = Vec::with_capacity(checked.len());
+        for checked in checked {
+            answers.push(checked.map(|checked| {
+                let (reply, answer) = oneshot::channel();
+                work.push(Work { job: Job::Mutation(checked), reply });
+                answer
+            }));
+        }
+        let refused = self.queue.push_all(work).err().map(|_| self.refusal());
+        let mut out = Vec::with_capacity(answers.len());
+        for answer in answers {
+            out.push(match (answer, &refused) {
+                (Err(e), _) => Err(e),
+                (Ok(_), Some(refused)) => Err(refused.clone()),
+                (Ok(answer), None) => answer.await.unwrap_or_else(|_| Err(lost(&self.shared))),
+            });
+        }
+        out
+    }
+
+    fn refusal(&self) -> Error {
+        if self.queue.is_closed() { self.shared.closed() } else { Queue::full() }
+    }
+
+    /// Waits until everything committed so far is drained.
+    pub async fn checkpoint(&self) -> Result<()> {
+        self.submit(Job::Freeze).await?;
+        let cycle = self.shared.tables().mark.cycle;
+        let mut absorbed = self.absorbed.clone();
+        let reached = absorbed.wait_for(|a| *a >= cycle).await;
+        match (reached, self.shared.stopped()) {
+            (Ok(_), None) => Ok(()),
+            _ => Err(self.shared.closed()),
+        }
+    }
+
+    /// Takes no further jobs, finishes those that wait, drains, and ends the threads.
+    pub fn close(&self) {
+        self.queue.close();
+        let threads = std::mem::take(&mut *self.threads.lock().expect("no panic under this lock"));
+        for thread in threads {
+            if thread.join().is_err() {
+                self.shared.stop("a thread of the engine panicked");
+            }
+        }
+        self.shared.events.close();
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
+    std::thread::Builder::new()
+        .name(format!("tranquil-{name}"))
+        .spawn(run)
+        .map_err(|e| Error::new(Reason::Closed, format!("cannot start the thread {name}: {e}")))
+}
+
+fn lost(shared: &Shared) -> Error {
+    let cause = shared.stopped().unwrap_or("the engine's thread ended");
+    Error::new(Reason::SyncFailed, format!("{cause}: the write may or may not have happened; reopen the store"))
+}
+
+/// Runs something that blocks on a thread of its own.
+pub async fn on_own_thread(run: impl FnOnce() + Send + 'static) -> Result<()> {
+    let (reply, done) = oneshot::channel();
+    drop(spawn("close", move || {
+        run();
+        // Whoever waited may have gone.
+        let _gone = reply.send(());
+    })?);
+    done.await.map_err(|_| Error::new(Reason::Closed, "a thread of the engine panicked"))
+}

@@ -1,0 +1,61 @@
+//! Threads for reads that may take long, so that no async runtime's thread is held.
+
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use backend_api::{Error, Reason, Result};
+use tokio::sync::oneshot;
+
+type Task = Box<dyn FnOnce() + Send>;
+
+/// A few threads and a queue.
+pub struct Pool {
+    tasks: Mutex<Option<Sender<Task>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Pool {
+    pub fn start(threads: usize) -> Result<Self> {
+        let (tasks, next) = channel::<Task>();
+        let next = Arc::new(Mutex::new(next));
+        let run = |i: usize| {
+            let next = Arc::clone(&next);
+            super::spawn(&format!("read-{i}"), move || {
+                loop {
+                    let task = next.lock().expect("no panic under this lock").recv();
+                    match task {
+                        Ok(task) => task(),
+                        Err(_) => return,
+                    }
+                }
+            })
+        };
+        let threads = (0..threads.max(1)).map(run).collect::<Result<Vec<_>>>()?;
+        Ok(Self { tasks: Mutex::new(Some(tasks)), threads: Mutex::new(threads) })
+    }
+
+    /// Runs something on one of the threads.
+    pub async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+        let (reply, answer) = oneshot::channel();
+        let task: Task = Box::new(move || drop(reply.send(work())));
+        let sent = match &*self.tasks.lock().expect("no panic under this lock") {
+            Some(tasks) => tasks.send(task).is_ok(),
+            None => false,
+        };
+        let closed = || Error::new(Reason::Closed, "the store was closed");
+        if !sent {
+            return Err(closed());
+        }
+        answer.await.map_err(|_| closed())?
+    }
+
+    pub fn close(&self) {
+        drop(self.tasks.lock().expect("no panic under this lock").take());
+        let threads = std::mem::take(&mut *self.threads.lock().expect("no panic under this lock"));
+        for thread in threads {
+            // A panic in a read has been answered with `Closed` by its dropped reply.
+            drop(thread.join());
+        }
+    }
+}
