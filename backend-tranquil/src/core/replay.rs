@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use backend_api::{Block, Checked, Error, Plan, Reason, Result, plan};
+use backend_api::{Block, Checked, Error, Reason, Result, replan};
 
 use super::committer::{commit_repo, frames};
 use super::maintain;
@@ -44,11 +44,7 @@ pub fn apply(shared: &Arc<Shared>, cycle: ScannedCycle, after: Position, buffer:
                 }
                 let (intent, checked) = checked(*intent, blocks)?;
                 let layers = tables.layers(Some(&pending));
-                let effects = match plan(&layers, &checked, stamp) {
-                    Ok(Plan::Take(effects)) => effects,
-                    Ok(Plan::Again(_)) => return Err(wrong("it is there already")),
-                    Err(e) => return Err(wrong(&e.to_string())),
-                };
+                let effects = replan(&layers, &checked, stamp).map_err(|e| wrong(&e.to_string()))?;
                 let sum = put(&effects, &mut pending, &places);
                 if sum != intent.effects || commit_repo(&effects) != intent.repo {
                     return Err(wrong("it does something else than it did"));
