@@ -41,9 +41,8 @@ impl Config {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound && file.is_none() => String::new(),
             Err(e) => return Err(ConfigError::new(format!("{}: {e}", path.display()))),
         };
-        let variables = std::env::vars_os().map(|(name, value)| {
-            (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())
-        });
+        let variables = std::env::vars_os()
+            .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()));
         Self::from_parts(&text, variables).map_err(|e| match e {
             Fault::File(sentence) => ConfigError::new(format!("{}: {sentence}", path.display())),
             Fault::Environment(error) => error,

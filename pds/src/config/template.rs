@@ -62,7 +62,7 @@ mod tests {
         keys(&serde_json::to_value(Config::default()).unwrap(), &mut all);
         assert!(all.len() > 8, "{all:?}");
         for key in all {
-            assert!(TEXT.contains(&format!("{key} = ")) || TEXT.contains(&format!("{key}]")) , "{key}");
+            assert!(TEXT.contains(&format!("{key} = ")) || TEXT.contains(&format!("{key}]")), "{key}");
         }
     }
 }

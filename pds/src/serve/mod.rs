@@ -1,13 +1,134 @@
 //! Listening, and ending in good order.
 
+mod banner;
+mod signals;
+mod upkeep;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use backend_api::Backend;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
 use crate::Failure;
+use crate::app::App;
+use crate::closing::Closing;
 use crate::config::Config;
+use crate::identity::directory;
+use crate::identity::host::Host;
+use crate::{storage, xrpc};
+
+/// The host's patience.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timing {
+    /// How long a subscriber may take for one message.
+    pub send: Duration,
+    /// How long a quiet subscription goes without a ping.
+    pub ping: Duration,
+    /// How long a subscriber may be silent: pings are answered.
+    pub silence: Duration,
+    /// How long requests that run have to end when the host does.
+    pub end: Duration,
+    /// How often the store is swept.
+    pub sweep: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            send: Duration::from_secs(30),
+            ping: Duration::from_secs(30),
+            silence: Duration::from_secs(100),
+            end: Duration::from_secs(10),
+            sweep: Duration::from_secs(60),
+        }
+    }
+}
 
 /// Serves until a signal ends it.
 ///
 /// # Errors
-/// Whatever keeps it from listening.
-pub fn run(config: Config, _dev: bool) -> Result<(), Failure> {
-    crate::storage::open(&config.storage)?;
-    Ok(())
+/// Whatever keeps it from listening, and what goes wrong when the store is closed.
+pub fn run(config: Config, dev: bool) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let ended = signals::ended()?;
+        let storage = config.storage.clone();
+        let backend = tokio::task::spawn_blocking(move || storage::open(&storage)).await??;
+        let server = Server::start(&config, Arc::clone(&backend), dev, Timing::default()).await;
+        let result = match server {
+            Ok(server) => {
+                banner::print(&server.host, server.address, server.plc_address);
+                ended.await;
+                tracing::info!("ending");
+                server.stop().await;
+                Ok(())
+            }
+            Err(failure) => Err(failure),
+        };
+        backend.close().await?;
+        result
+    })
+}
+
+/// A host that listens.
+pub struct Server {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Where its did:plc directory listens, under `serve --dev`.
+    pub plc_address: Option<SocketAddr>,
+    host: Host,
+    closing: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+    timing: Timing,
+}
+
+impl Server {
+    /// Starts to listen. The store stays open when the server stops.
+    ///
+    /// # Errors
+    /// If an address is taken, or the store cannot be read.
+    pub async fn start(config: &Config, backend: Arc<dyn Backend>, dev: bool, timing: Timing) -> Result<Self, Failure> {
+        let listener = listen(config.listen()).await?;
+        let plc_listener = if dev { Some(listen(config.listen_dev_plc()).await?) } else { None };
+        let address = listener.local_addr()?;
+        let plc_address = plc_listener.as_ref().map(TcpListener::local_addr).transpose()?;
+        let (closing, closes) = Closing::new();
+        let host = Host::new(&config.hostname, address.port(), dev)?;
+        let app = Arc::new(App::new(Arc::clone(&backend), host.clone(), timing, closes.clone()).await?);
+        let mut tasks = vec![
+            serve(listener, xrpc::router(Arc::clone(&app)), closes.clone()),
+            tokio::spawn(upkeep::run(backend, timing.sweep, closes.clone())),
+        ];
+        tasks.extend(plc_listener.map(|listener| serve(listener, directory::router(app), closes)));
+        Ok(Self { address, plc_address, host, closing, tasks, timing })
+    }
+
+    /// Stops: takes no more connections, ends subscriptions, waits a while for the requests that run.
+    pub async fn stop(self) {
+        let _ = self.closing.send(true);
+        for mut task in self.tasks {
+            if timeout(self.timing.end, &mut task).await.is_err() {
+                tracing::warn!("requests were still running at the end, and were cut");
+                task.abort();
+            }
+        }
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|e| format!("cannot listen on {address}: {e}").into())
+}
+
+fn serve(listener: TcpListener, router: Router, closing: Closing) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        if let Err(e) = axum::serve(listener, router).with_graceful_shutdown(closing.begun()).await {
+            tracing::error!("serving ended: {e}");
+        }
+    })
 }

@@ -1,0 +1,106 @@
+//! What every request needs.
+
+use std::sync::Arc;
+
+use backend_api::{Account, AccountName, AccountStatus, Backend, Did};
+
+use crate::auth::password::Passwords;
+use crate::auth::token::Tokens;
+use crate::closing::Closing;
+use crate::error::XrpcError;
+use crate::identity::host::Host;
+use crate::identity::keys::Keypair;
+use crate::repo::tids::TidClock;
+use crate::repo::turns::Turns;
+use crate::secrets::Secrets;
+use crate::serve::Timing;
+
+/// The state that all requests share.
+pub struct App {
+    /// The store.
+    pub backend: Arc<dyn Backend>,
+    /// How the network knows this host.
+    pub host: Host,
+    /// Signs and reads tokens.
+    pub tokens: Tokens,
+    /// Hashes passwords.
+    pub passwords: Passwords,
+    /// Signs the operations of did:plc identities.
+    pub rotation_key: Keypair,
+    /// Gives out record keys.
+    pub tids: TidClock,
+    /// Lets the writers of one repo wait for each other.
+    pub turns: Turns,
+    /// Patience.
+    pub timing: Timing,
+    /// Knows when the host is ending.
+    pub closing: Closing,
+}
+
+impl App {
+    /// Reads, or makes, what this host keeps in the store.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn new(
+        backend: Arc<dyn Backend>,
+        host: Host,
+        timing: Timing,
+        closing: Closing,
+    ) -> backend_api::Result<Self> {
+        let secrets = Secrets::load(&*backend, host.did()).await?;
+        Ok(Self {
+            tokens: Tokens::new(secrets.jwt, host.did().as_str().to_owned()),
+            rotation_key: secrets.rotation,
+            backend,
+            host,
+            passwords: Passwords::default(),
+            tids: TidClock::default(),
+            turns: Turns::default(),
+            timing,
+            closing,
+        })
+    }
+
+    /// The account of a DID, whatever its status.
+    ///
+    /// # Errors
+    /// `RepoNotFound`, or those of the store.
+    pub async fn account(&self, did: &Did) -> Result<Account, XrpcError> {
+        let account = self.backend.account(&AccountName::Did(did.clone())).await?;
+        account.ok_or_else(|| not_found(did.as_str()))
+    }
+
+    /// The account that a handle or DID names, whatever its status.
+    ///
+    /// # Errors
+    /// `RepoNotFound`, `InvalidRequest` for what is neither, or those of the store.
+    pub async fn named(&self, at_identifier: &str) -> Result<Account, XrpcError> {
+        let name = if at_identifier.starts_with("did:") {
+            AccountName::Did(at_identifier.parse()?)
+        } else {
+            AccountName::Handle(at_identifier.parse()?)
+        };
+        self.backend.account(&name).await?.ok_or_else(|| not_found(at_identifier))
+    }
+}
+
+/// The account, if the network may see its repo.
+///
+/// # Errors
+/// `RepoTakendown`, `RepoSuspended` or `RepoDeactivated`.
+pub fn visible(account: Account) -> Result<Account, XrpcError> {
+    let error = match account.status {
+        AccountStatus::Active | AccountStatus::Desynchronized | AccountStatus::Throttled => return Ok(account),
+        AccountStatus::Takendown => "RepoTakendown",
+        AccountStatus::Suspended => "RepoSuspended",
+        AccountStatus::Deactivated => "RepoDeactivated",
+        AccountStatus::Deleted => "RepoNotFound",
+    };
+    let status = account.status.label().unwrap_or_default();
+    Err(XrpcError::bad(error, format!("the repo of {} is {status}", account.did)))
+}
+
+fn not_found(name: &str) -> XrpcError {
+    XrpcError::bad("RepoNotFound", format!("{name} has no account here"))
+}

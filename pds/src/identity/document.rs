@@ -1,0 +1,63 @@
+//! DID documents (<https://atproto.com/specs/did#did-documents>).
+
+use backend_api::{Account, Backend};
+use serde_json::{Value, json};
+
+use super::host::Host;
+use super::keys::Keypair;
+use crate::error::XrpcError;
+
+/// The document of an account of this host.
+///
+/// # Errors
+/// Those of the store, also if the account has no signing key.
+pub async fn of_account(backend: &dyn Backend, host: &Host, account: &Account) -> Result<Value, XrpcError> {
+    let key = signing_key(backend, account).await?;
+    let did = account.did.as_str();
+    let names: Vec<String> = account.handle.iter().map(|handle| format!("at://{handle}")).collect();
+    Ok(json!({
+        "@context": [
+            "https://www.w3.org/ns/did/v1",
+            "https://w3id.org/security/multikey/v1",
+            "https://w3id.org/security/suites/secp256k1-2019/v1",
+        ],
+        "id": did,
+        "alsoKnownAs": names,
+        "verificationMethod": [{
+            "id": format!("{did}#atproto"),
+            "type": "Multikey",
+            "controller": did,
+            "publicKeyMultibase": key.public_multibase(),
+        }],
+        "service": [{
+            "id": "#atproto_pds",
+            "type": "AtprotoPersonalDataServer",
+            "serviceEndpoint": host.url(),
+        }],
+    }))
+}
+
+/// The document of this host.
+#[must_use]
+pub fn of_host(host: &Host) -> Value {
+    json!({
+        "@context": ["https://www.w3.org/ns/did/v1"],
+        "id": host.did().as_str(),
+        "service": [{
+            "id": "#atproto_pds",
+            "type": "AtprotoPersonalDataServer",
+            "serviceEndpoint": host.url(),
+        }],
+    })
+}
+
+/// The key that signs an account's commits.
+///
+/// # Errors
+/// Those of the store, also if the account has none, as one that was moved here without its key.
+pub async fn signing_key(backend: &dyn Backend, account: &Account) -> Result<Keypair, XrpcError> {
+    match backend.row(&Keypair::row_key(&account.did)).await? {
+        Some(row) => Ok(Keypair::from_row(&row)?),
+        None => Err(XrpcError::invalid(format!("this host has no signing key of {}", account.did))),
+    }
+}

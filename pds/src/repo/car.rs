@@ -1,0 +1,99 @@
+//! CAR files as streams, in bounded memory.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use backend_api::cbor::Writer;
+use backend_api::tree::{self, BlockSource};
+use backend_api::{Cid, Error, Reason, Result, car, limits};
+use bytes::Bytes;
+use futures::stream::{self, Stream, StreamExt, TryStreamExt};
+
+/// Blocks that are read and sent at a time.
+const BATCH_BLOCKS: usize = 128;
+/// Bytes that a piece of the answer grows to.
+const PIECE_BYTES: usize = 64 * 1024;
+
+/// The whole repo: its commit, then its blocks in the order in which a reader can follow the tree.
+pub fn whole<S: BlockSource + 'static>(source: S, commit: Cid, data: Cid) -> impl Stream<Item = Result<Bytes>> {
+    let source = Arc::new(source);
+    let nodes = tree::nodes(Arc::clone(&source), data).into_stream();
+    file(car::header(commit), blocks(source, vec![commit]).chain(nodes))
+}
+
+/// What came into the repo between two trees: its commit, the nodes that are new, the records that are new. Reads the
+/// nodes in which the trees differ, and the blocks that it sends.
+///
+/// # Errors
+/// Those of [`tree::changes`].
+pub async fn since<S: BlockSource + 'static>(
+    source: S,
+    commit: Cid,
+    data: Cid,
+    old_data: Cid,
+) -> Result<impl Stream<Item = Result<Bytes>>> {
+    let source = Arc::new(source);
+    let changes = tree::changes(Arc::clone(&source), Some(old_data), data, usize::MAX).await?;
+    let records = changes.record_ops.into_iter().filter_map(|op| op.new);
+    let mut cids = vec![commit];
+    cids.extend(changes.created_nodes);
+    cids.extend(records);
+    Ok(file(car::header(commit), blocks(source, cids)))
+}
+
+/// A file of some blocks.
+pub fn rooted(root: Cid, found: Vec<(Cid, Bytes)>) -> impl Stream<Item = Result<Bytes>> {
+    file(car::header(root), stream::iter(found.into_iter().map(Ok)))
+}
+
+/// A file of some blocks, without a root.
+pub fn rootless(found: Vec<(Cid, Bytes)>) -> impl Stream<Item = Result<Bytes>> {
+    let mut cbor = Writer::new();
+    cbor.map(2).text("roots").array(0).text("version").uint(1);
+    let cbor = cbor.into_bytes();
+    let mut header = vec![cbor.len() as u8];
+    header.extend_from_slice(&cbor);
+    file(header, stream::iter(found.into_iter().map(Ok)))
+}
+
+fn blocks<S: BlockSource + 'static>(source: Arc<S>, cids: Vec<Cid>) -> impl Stream<Item = Result<(Cid, Bytes)>> {
+    const { assert!(BATCH_BLOCKS <= limits::BLOCKS_ASKED_MAX) };
+    let batches: Vec<Vec<Cid>> = cids.chunks(BATCH_BLOCKS).map(<[Cid]>::to_vec).collect();
+    stream::iter(batches)
+        .then(move |batch| {
+            let source = Arc::clone(&source);
+            async move {
+                let found = source.blocks(&batch).await?;
+                Ok::<_, Error>(stream::iter(batch.into_iter().zip(found).map(|(cid, block)| match block {
+                    Some(block) => Ok((cid, block)),
+                    None => Err(Error::new(Reason::BlockMissing, format!("block {cid} of the repo is not there"))),
+                })))
+            }
+        })
+        .try_flatten()
+}
+
+fn file(header: Vec<u8>, blocks: impl Stream<Item = Result<(Cid, Bytes)>>) -> impl Stream<Item = Result<Bytes>> {
+    let header = stream::once(async move { Ok(Bytes::from(header)) });
+    header.chain(pieces(Box::pin(blocks)))
+}
+
+/// Puts blocks together to pieces of a useful size.
+fn pieces(blocks: impl Stream<Item = Result<(Cid, Bytes)>> + Unpin) -> impl Stream<Item = Result<Bytes>> {
+    stream::try_unfold(blocks, |mut blocks| async move {
+        let mut piece = Vec::new();
+        while piece.len() < PIECE_BYTES {
+            let Some((cid, block)) = blocks.try_next().await? else { break };
+            car::append_block(&mut piece, &cid, &block);
+        }
+        Ok(if piece.is_empty() { None } else { Some((Bytes::from(piece), blocks)) })
+    })
+}
+
+/// The answer to a request. If the stream fails, the connection is cut, so that nobody takes a part for the whole.
+pub fn answer(stream: impl Stream<Item = Result<Bytes>> + Send + 'static) -> Response {
+    let logged = stream.inspect_err(|e| tracing::error!("a CAR file was cut short: {e}"));
+    ([(CONTENT_TYPE, "application/vnd.ipld.car")], Body::from_stream(logged)).into_response()
+}

@@ -1,0 +1,18 @@
+//! Repositories: records from JSON, trees, signed commits, CAR files.
+//!
+//! A write goes `record` (what is said) -> `tree` (the new tree, by jacquard-repo's `Mst`) -> `commit` (signed, with all
+//! that the store and the firehose want to know) -> `writer` (taken by the store, or tried again on a newer head).
+
+mod blocks;
+pub mod car;
+mod commit;
+pub mod data;
+mod links;
+pub mod record;
+pub mod tids;
+mod tree;
+pub mod turns;
+pub mod writer;
+
+pub use blocks::RepoBlocks;
+pub use commit::genesis;
