@@ -1,0 +1,64 @@
+//! The suite that certifies a storage backend, the in-memory model that defines right answers, and random histories that
+//! compare two backends.
+//!
+//! # To certify a backend
+//! Write a [`Fixture`] that opens an empty store with a clock that can be set, and let [`suite!`] make a test of each case:
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use backend_api::{Backend, Micros};
+//! use conformance::{Fixture, ManualClock, Model, Options};
+//!
+//! struct ModelFixture(Arc<ManualClock>, std::sync::Mutex<Option<Arc<Model>>>);
+//!
+//! # const OPTIONS: Options = Options { history_window_micros: 1, event_retention_micros: 1 };
+//! #[async_trait::async_trait]
+//! impl Fixture for ModelFixture {
+//!     fn options(&self) -> Options { OPTIONS }
+//!     fn set_time(&self, now: Micros) { self.0.set(now) }
+//!     async fn open(&self) -> Arc<dyn Backend> {
+//!         let model = Arc::new(Model::new(OPTIONS, self.0.clone()));
+//!         *self.1.lock().unwrap() = Some(model.clone());
+//!         model
+//!     }
+//!     async fn reopen(&self, _: Arc<dyn Backend>) -> Arc<dyn Backend> {
+//!         let mut model = self.1.lock().unwrap();
+//!         let again = Arc::new(model.as_ref().unwrap().reopen());
+//!         *model = Some(again.clone());
+//!         again
+//!     }
+//! }
+//!
+//! // In tests/conformance.rs; the expression is evaluated for each case.
+//! conformance::suite!(ModelFixture(Arc::default(), Default::default()));
+//! ```
+//!
+//! After each case the store must find itself sound (`verify`), and a snapshot taken after a reopen must equal the one
+//! before it. A case fails by a panic or by an answer that it did not expect; the message has its place in the suite.
+//!
+//! # Rooms
+//! - `model/` is the reference: the planner's effects over ordered maps.
+//! - `scene/` builds names, rows and repositories with real trees.
+//! - `cases/` has one file for each facet of the trait. The list of all cases is in `registry.rs`, once: what is not
+//!   listed does not compile. A test holds the list against the promises in the trait's documentation.
+//! - `history/` makes random histories from a seed, runs them on two backends and shrinks what differs.
+#![warn(missing_docs)]
+
+#[doc(hidden)]
+pub mod cases;
+mod clock;
+mod context;
+pub mod digest;
+mod fixture;
+mod model;
+mod outcome;
+mod registry;
+pub mod scene;
+
+pub use clock::{Clock, ManualClock};
+pub use context::{Context, START, create_account, snapshot};
+pub use fixture::{Fixture, Options};
+pub use model::Model;
+pub use outcome::{Failure, Outcome};
+pub use registry::{CASES, Case, Running, run};
