@@ -17,7 +17,9 @@ pub trait Changes {
     ///
     /// - **C1** Every accepted mutation once, in order, as it was given, with its numbers (`changes_are_the_mutations`).
     /// - **C2** Applied to an empty model with the same numbers, they give the same state and the same frames
-    ///   (`changes_replay_to_the_same_state`).
+    ///   (`changes_replay_to_the_same_state`), also where receipts were forgotten in between; sweeps may be made at any time
+    ///   (`changes_replay_keys_used_again`, `changes_replay_and_sweeps_commute`).
+    /// - **C3** Both limits hold, and parts make the whole (`changes_are_read_in_parts`).
     ///
     /// # Errors
     /// [`Reason::CursorGone`](crate::Reason) if `after` is older than what is kept.

@@ -45,7 +45,9 @@ pub trait Firehose {
     /// - **F5** A cursor before the oldest kept event is `CursorGone` (`firehose_cursor_before_the_window`).
     /// - **F6** A `#commit` frame says what the commit did, with all blocks to check and invert it
     ///   (`firehose_commit_frame_is_complete`).
-    /// - **F7** Both limits hold (`firehose_limits_hold`).
+    /// - **F7** Both limits hold, the bytes being those of the frames (`firehose_limits_hold`).
+    /// - **F9** `#sync`, `#account` and `#identity` frames say what was announced (`firehose_sync_frame_carries_the_commit`,
+    ///   `firehose_account_frames_tell_every_status`, `firehose_identity_frames`).
     async fn events(&self, after: Seq, limit: usize, bytes_max: usize) -> Result<Vec<EventFrame>>;
 
     /// Waits until there is an event after a number; returns the newest number. Ends with `Closed` when the store does.

@@ -30,6 +30,13 @@ pub trait Repos {
     /// - **R5** Revs increase strictly; an equal or lower one is refused (`repos_rev_must_increase`).
     /// - **R6** A commit that refers to a block that is neither supplied nor live is refused (`repos_dangling_commit_is_refused`).
     /// - **R7** Counters equal a recount (`repos_counters_equal_a_recount`).
+    /// - **R11** A finished import is the repo (`imports_fill_an_empty_account`).
+    /// - **R12** An import is invisible until it is finished; then the generation before is gone at once, and swept after
+    ///   the window (`imports_are_invisible_until_finished`, `imports_replaced_generation_is_swept`).
+    /// - **R13** An abandoned import, one that was begun again, and one whose account was deleted, leave nothing
+    ///   (`imports_abandoned_are_swept`, `imports_begun_again_supersede`, `imports_deleted_with_their_account`).
+    /// - **R14** An import that lacks blocks, records or its root is refused (`imports_incomplete_are_refused`,
+    ///   `imports_need_their_blocks`).
     async fn repo(&self, did: &Did, at: At) -> Result<Option<RepoState>>;
 
     /// Repos by DID, after one.

@@ -20,6 +20,11 @@ pub trait Writes {
     /// - **W6** Of calls that wait for each other, the effects are in that order; calls at the same time have none
     ///   (`writes_of_one_caller_keep_their_order`).
     /// - **W7** Operations of one mutation see what those before them did (`writes_operations_see_earlier_ones`).
+    /// - **W10** At a bound of [`limits`](crate::limits) a request is taken, above it refused with `TooLarge`
+    ///   (`limits_of_operations`, `limits_of_supplied_bytes`, `limits_of_announced_bytes`, `limits_of_a_record`,
+    ///   `limits_of_a_row`).
+    /// - **W11** What contradicts itself, names what is not there, or does not fit the state, is refused with the reason
+    ///   that says so (`refusals_cover_every_reason`, `refusals_of_malformed_mutations`, `refusals_of_malformed_commits`).
     ///
     /// # Errors
     /// The refusal of the planner; [`Kind::OutcomeUnknown`](crate::Kind) if it was written but not known to be durable:
