@@ -20,6 +20,22 @@ pub fn open(config: &StorageConfig) -> Result<Arc<dyn Backend>> {
     }
 }
 
+/// Opens the configuration's embedded store with files and memory so small that all that it does in the background happens
+/// all the time: for tests that kill it. Blocks.
+///
+/// # Errors
+/// Those of the engine.
+pub fn open_strained(config: &StorageConfig) -> Result<Arc<dyn Backend>> {
+    let mut options = tranquil(&config.tranquil)?;
+    options.log_file_bytes = 1 << 20;
+    options.segment_bytes = 256 << 10;
+    options.memtable_bytes_max = 512 << 10;
+    options.snapshot_log_bytes_min = 1 << 20;
+    options.hot_bytes = 1 << 20;
+    options.ring_bytes = 64 << 10;
+    Ok(backend_tranquil::Tranquil::open(options)?)
+}
+
 /// The embedded engine's options.
 ///
 /// # Errors

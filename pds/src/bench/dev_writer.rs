@@ -14,10 +14,11 @@ use backend_api::{Backend, Result, Seq};
 use clap::Args;
 use sha2::{Digest, Sha256};
 
+use super::blocking;
 use super::scratch::store_config;
 use super::standard::{Random, letters};
 use super::trees::TreeRepo;
-use crate::cli::opened;
+use crate::storage::{open, open_strained};
 
 /// Events that the subscriber asks for at once.
 const PAGE_EVENTS: usize = 200;
@@ -41,6 +42,9 @@ pub struct DevWriter {
     /// Tell nothing.
     #[arg(long)]
     quiet: bool,
+    /// Open the store with files and memory as small as can be.
+    #[arg(long)]
+    strained: bool,
 }
 
 impl DevWriter {
@@ -49,7 +53,9 @@ impl DevWriter {
     /// # Errors
     /// The first that a writer meets.
     pub async fn run(self) -> Result<()> {
-        let backend = opened(store_config(&self.directory)).await?;
+        let storage = store_config(&self.directory).storage;
+        let strained = self.strained;
+        let backend = blocking(move || if strained { open_strained(&storage) } else { open(&storage) }).await?;
         let mut tasks = tokio::task::JoinSet::new();
         for number in 0..self.writers {
             tasks.spawn(write(self.clone(), Arc::clone(&backend), number));
