@@ -8,7 +8,6 @@
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use backend_api::{Backend, Result, Seq};
 use clap::Args;
@@ -18,6 +17,7 @@ use super::blocking;
 use super::scratch::store_config;
 use super::standard::{Random, letters};
 use super::trees::TreeRepo;
+use crate::env;
 use crate::storage::{open, open_strained};
 
 /// Events that the subscriber asks for at once.
@@ -90,7 +90,7 @@ async fn write(options: DevWriter, backend: Arc<dyn Backend>, number: usize) -> 
     loop {
         let chosen = random.below(repos.len() as u64) as usize;
         let repo = &mut repos[chosen];
-        let prepared = repo.prepare(&*backend, &mut random, now_micros()).await?;
+        let prepared = repo.prepare(&*backend, &mut random, env::now().0).await?;
         let receipt = backend.apply(prepared.mutation.clone()).await?;
         if !options.quiet {
             let (did, head) = (repo.did(), prepared.head);
@@ -121,8 +121,4 @@ fn frame_hash(frame: &[u8]) -> String {
 fn tell(line: &str) {
     let mut out = std::io::stdout().lock();
     let _ = out.write_all(line.as_bytes()).and_then(|()| out.flush());
-}
-
-fn now_micros() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_micros() as u64)
 }

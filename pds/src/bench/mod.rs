@@ -1,6 +1,7 @@
 //! `pds bench`: what the engine does on this machine, with the disk's own figures from the same run beside it.
 //!
 //! The load is made before the clock starts, in batches of bounded memory, so that what is measured is the engine.
+#![allow(clippy::disallowed_methods, reason = "this is the room where time is measured")]
 
 mod commits;
 mod dev_writer;

@@ -12,7 +12,8 @@ use backend_api::{
 use bytes::Bytes;
 
 use super::standard::Random;
-use crate::cli::work::{RepoBlocks, idempotency_key};
+use crate::cli::work::RepoBlocks;
+use crate::env::idempotency_key;
 
 /// Records of a repo at the most, so that its tree stays small enough to be read whole after each kill.
 const RECORDS_MAX: usize = 40;

@@ -2,22 +2,13 @@
 
 use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
 
 use super::work::{Figures, Outcome, Phase, Progress, Verified};
 
-/// Between two repaints of the progress line.
-const REPAINT: Duration = Duration::from_millis(100);
-
 /// Standard error as a terminal; quiet if it is none.
 pub struct Screen {
-    painted: Option<Mutex<Painted>>,
-}
-
-#[derive(Default)]
-struct Painted {
-    at: Option<Instant>,
-    columns: usize,
+    /// What the progress line says.
+    painted: Option<Mutex<String>>,
 }
 
 impl Screen {
@@ -27,26 +18,24 @@ impl Screen {
         Self { painted: std::io::stderr().is_terminal().then(Mutex::default) }
     }
 
-    /// Repaints the progress line, if it is time.
+    /// Repaints the progress line, if it has something else to say.
     pub fn progress(&self, what: &str, progress: Progress) {
         let Some(Ok(mut painted)) = self.painted.as_ref().map(Mutex::lock) else { return };
-        if painted.at.is_some_and(|at| at.elapsed() < REPAINT) {
-            return;
-        }
         let line = format!("{what}: {}", line(progress));
-        let columns = line.chars().count();
-        // A terminal that cannot be written to shows nothing; the work goes on.
-        let _ = write!(std::io::stderr(), "\r{line:width$}", width = painted.columns);
-        *painted = Painted { at: Some(Instant::now()), columns };
+        if *painted != line {
+            // A terminal that cannot be written to shows nothing; the work goes on.
+            let _ = write!(std::io::stderr(), "\r{line:width$}", width = painted.chars().count());
+            *painted = line;
+        }
     }
 
     /// Takes the progress line away.
     pub fn clear(&self) {
         let Some(Ok(mut painted)) = self.painted.as_ref().map(Mutex::lock) else { return };
-        if painted.columns > 0 {
-            let _ = write!(std::io::stderr(), "\r{:width$}\r", "", width = painted.columns);
+        if !painted.is_empty() {
+            let _ = write!(std::io::stderr(), "\r{:width$}\r", "", width = painted.chars().count());
+            painted.clear();
         }
-        *painted = Painted::default();
     }
 }
 

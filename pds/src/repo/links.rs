@@ -41,7 +41,8 @@ fn visit(value: &Ipld, found: &mut BTreeSet<Cid>) -> Result<(), String> {
 
 /// The subject that a record is about, as follows, blocks, likes and reposts have it: a DID or AT-URI in `subject`, or
 /// the `uri` of a strong reference there.
-pub(super) fn links(record: &Ipld) -> Vec<Link> {
+#[must_use]
+pub fn links(record: &Ipld) -> Vec<Link> {
     let Ipld::Map(map) = record else { return Vec::new() };
     let (field, target) = match map.get("subject") {
         Some(Ipld::String(target)) => ("subject", target),

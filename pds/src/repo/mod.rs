@@ -16,3 +16,4 @@ pub mod writer;
 
 pub use blocks::RepoBlocks;
 pub use commit::genesis;
+pub use links::links;

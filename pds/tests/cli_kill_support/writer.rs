@@ -1,4 +1,5 @@
 //! `pds dev-writer` as a child process.
+#![allow(clippy::disallowed_methods, reason = "a child is read from threads, and killed at a moment in time")]
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;

@@ -11,9 +11,9 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use backend_api::car::{self, CarEvent, CarReader};
 use backend_api::tree::{self, CommitBlock, Key};
-use backend_api::{AccountName, Backend, Cid, Did, Result, Tid};
+use backend_api::{AccountName, Backend, Cid, Did, Micros, Result, Tid};
 use bytes::Bytes;
-use conformance::{Model, Options, SystemClock};
+use conformance::{ManualClock, Model, Options};
 use pds::cli::work::{self, Follower, Imported, Outcome, Progress, Request};
 
 pub const REV_MICROS: u64 = 1_700_000_000_000_000;
@@ -22,7 +22,7 @@ pub const REV_MICROS: u64 = 1_700_000_000_000_000;
 pub fn model() -> Arc<dyn Backend> {
     let window = 72 * 3_600_000_000;
     let options = Options { history_window_micros: window, event_retention_micros: window };
-    Arc::new(Model::new(options, Arc::new(SystemClock)))
+    Arc::new(Model::new(options, Arc::new(ManualClock::new(Micros(REV_MICROS)))))
 }
 
 /// A file of the public test data; `None`, with a note, where it is not to be had.

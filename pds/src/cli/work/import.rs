@@ -14,9 +14,9 @@ use backend_api::{
 use tokio::sync::mpsc;
 
 use super::car_file::CarFile;
-use super::fresh::idempotency_key;
 use super::steps::{Counts, Steps};
 use super::{Follower, Imported, Phase, Progress, cancelled};
+use crate::env::idempotency_key;
 
 /// Steps that are read ahead of the one that is written.
 const STEPS_AHEAD: usize = 2;
@@ -217,7 +217,7 @@ fn imported(car: &CarFile, counts: Counts, before: &Before) -> Imported {
         commit: car.head().cid,
         blocks,
         records: counts.records,
-        bytes: counts.bytes,
+        bytes: counts.bytes + car.commit().encode().len() as u64,
         left_out: car.entries().saturating_sub(blocks),
         account_created: before.is_ours(),
     }

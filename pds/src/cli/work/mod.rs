@@ -5,7 +5,6 @@
 mod car_file;
 mod export;
 mod file_tree;
-mod fresh;
 mod import;
 mod outcome;
 mod references;
@@ -21,7 +20,6 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 pub use export::export;
-pub use fresh::idempotency_key;
 pub use outcome::{Checkpointed, Exported, Figures, Imported, Outcome, Swept, Verified};
 pub use repo_blocks::RepoBlocks;
 

@@ -2,15 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use backend_api::limits::LINK_TARGET_BYTES_MAX;
 use backend_api::{Cid, Codec, Error, Link, Reason, Result};
 use ipld_core::ipld::Ipld;
 
-/// Record types that are found by the DID in `subject`.
-const SUBJECT_IS_DID: [&str; 2] = ["app.bsky.graph.follow", "app.bsky.graph.block"];
-
-/// Record types that are found by the AT-URI in `subject.uri`.
-const SUBJECT_HAS_URI: [&str; 2] = ["app.bsky.feed.like", "app.bsky.feed.repost"];
+use crate::repo::links;
 
 /// What a record refers to, each once.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -21,15 +16,17 @@ pub struct References {
     pub links: Vec<Link>,
 }
 
-/// Reads a record's block.
+/// Reads a record's block. More is taken for a blob than when a record is written here: what others let in long ago must
+/// come in, too.
 ///
 /// # Errors
 /// [`Reason::BadRequest`] unless it is DAG-CBOR with a map at its top.
 pub fn of(block: &[u8]) -> Result<References> {
     let bad = |why: String| Error::new(Reason::BadRequest, format!("not a record: {why}"));
     let record: Ipld = serde_ipld_dagcbor::from_slice(block).map_err(|e| bad(format!("not DAG-CBOR: {e}")))?;
-    let Ipld::Map(fields) = &record else { return Err(bad("not a map".into())) };
-    let links = link(fields).into_iter().collect();
+    if !matches!(record, Ipld::Map(_)) {
+        return Err(bad("not a map".into()));
+    }
     let mut blobs = BTreeSet::new();
     let mut pending = vec![&record];
     while let Some(value) = pending.pop() {
@@ -44,7 +41,7 @@ pub fn of(block: &[u8]) -> Result<References> {
             _ => {}
         }
     }
-    Ok(References { blobs: blobs.into_iter().collect(), links })
+    Ok(References { blobs: blobs.into_iter().collect(), links: links(&record) })
 }
 
 /// A blob, in today's form or the one before (<https://atproto.com/specs/data-model#blob-type>).
@@ -59,20 +56,6 @@ fn blob(fields: &BTreeMap<String, Ipld>) -> Option<Cid> {
         (2, Some(Ipld::String(cid)), Some(Ipld::String(_))) => cid.parse().ok(),
         _ => None,
     }
-}
-
-fn link(fields: &BTreeMap<String, Ipld>) -> Option<Link> {
-    let Some(Ipld::String(kind)) = fields.get("$type") else { return None };
-    let (field, target) = match fields.get("subject")? {
-        Ipld::String(did) if SUBJECT_IS_DID.contains(&kind.as_str()) && did.starts_with("did:") => ("subject", did),
-        Ipld::Map(subject) if SUBJECT_HAS_URI.contains(&kind.as_str()) => match subject.get("uri")? {
-            Ipld::String(uri) if uri.starts_with("at://") => ("subject.uri", uri),
-            _ => return None,
-        },
-        _ => return None,
-    };
-    let fits = target.len() <= LINK_TARGET_BYTES_MAX && !target.contains('\0');
-    fits.then(|| Link { field: field.into(), target: target.as_str().into() })
 }
 
 #[cfg(test)]
@@ -101,12 +84,9 @@ mod tests {
     }
 
     #[test]
-    fn subjects_are_links_for_the_types_that_are_found_by_them() {
+    fn subjects_are_links() {
         let follow = ipld!({ "$type": "app.bsky.graph.follow", "subject": "did:plc:abc" });
         assert_eq!(read(&follow).links, [Link { field: "subject".into(), target: "did:plc:abc".into() }]);
-        let like = ipld!({ "$type": "app.bsky.feed.like", "subject": { "uri": "at://did:plc:abc/c/k", "cid": "x" } });
-        assert_eq!(read(&like).links, [Link { field: "subject.uri".into(), target: "at://did:plc:abc/c/k".into() }]);
-        assert_eq!(read(&ipld!({ "$type": "com.example.x", "subject": "did:plc:abc" })).links, []);
     }
 
     #[test]

@@ -7,8 +7,8 @@ use backend_api::{Block, Cid, Mutation, Op, RecordPath, RepoId, Result};
 
 use super::car_file::{CarFile, Found};
 use super::file_tree::{FileTree, Reached};
-use super::fresh::idempotency_key;
 use super::references;
+use crate::env::idempotency_key;
 
 /// Bytes of blocks after which a step is full. One block more may be in it.
 const STEP_BYTES: usize = 1 << 20;
