@@ -9,6 +9,7 @@ use futures::StreamExt;
 use futures::stream;
 
 use crate::core::{Shared, mark_of};
+use crate::events::Pinned;
 use crate::format::key::{self, Space};
 use crate::format::value::{self, BlockValue};
 use crate::meta::MetaSnapshot;
@@ -37,6 +38,7 @@ struct Reader {
     state: Arc<dyn MetaSnapshot>,
     /// What comes next: a space and the last key given of it, or the last event.
     at: At,
+    events: Pinned,
     last_seq: u64,
 }
 
@@ -51,7 +53,8 @@ enum At {
 pub fn snapshot(shared: &Arc<Shared>, pool: Arc<Pool>) -> Result<Snapshot> {
     let state = Arc::clone(&shared.tables().store);
     let mark = mark_of(&*state)?;
-    let reader = Reader { shared: Arc::clone(shared), state, at: At::Space(0, None), last_seq: mark.seq };
+    let events = shared.events.pin();
+    let reader = Reader { shared: Arc::clone(shared), state, events, at: At::Space(0, None), last_seq: mark.seq };
     let pieces = stream::unfold((Some(reader), pool), |(reader, pool)| async move {
         let mut reader = reader.filter(|r| !matches!(r.at, At::End))?;
         let piece = pool.run(move || reader.piece().map(|items| (items, reader))).await;
@@ -91,20 +94,13 @@ impl Reader {
         self.at = match last {
             Some(key) if items.len() == STEP => At::Space(i, Some(key)),
             _ if i + 1 < SPACES.len() => At::Space(i + 1, None),
-            _ => At::Events(self.shared.events.window()?.oldest.get().saturating_sub(1)),
+            _ => At::Events(self.events.oldest.saturating_sub(1)),
         };
         Ok(items)
     }
 
     fn events(&mut self, after: u64) -> Result<Vec<SnapshotItem>> {
-        let events = match self.shared.events.events(after, STEP, STEP_BYTES) {
-            // Retention went on meanwhile: what is gone is gone from the snapshot as well.
-            Err(e) if e.reason() == Reason::CursorGone => {
-                self.at = At::Events(self.shared.events.window()?.oldest.get() - 1);
-                return Ok(Vec::new());
-            }
-            other => other?,
-        };
+        let events = self.events.events(after, STEP, STEP_BYTES)?;
         let ours = events.into_iter().take_while(|e| e.seq.get() <= self.last_seq).collect::<Vec<_>>();
         self.at = match ours.last() {
             Some(event) if event.seq.get() < self.last_seq => At::Events(event.seq.get()),

@@ -56,10 +56,10 @@ impl Blobs for Tranquil {
                 let (found, more) = blobs(shared, account.id, after, STEP)?;
                 after = found.last().map(|b| b.cid);
                 for blob in found {
-                    let used = match account.repo {
-                        Some(repo) => !uses(shared, repo, &blob.cid, 1)?.is_empty(),
-                        None => false,
-                    };
+                    let mut used = false;
+                    for repo in [account.repo, account.import].into_iter().flatten() {
+                        used |= !uses(shared, repo, &blob.cid, 1)?.is_empty();
+                    }
                     if blob.at < put_before && !used {
                         out.push(blob);
                     }

@@ -76,9 +76,11 @@ impl Tranquil {
     /// What ends the store; blocks until its threads have ended.
     fn ending(&self) -> impl FnOnce() + Send + 'static {
         let (runtime, pool, lock) = (Arc::clone(&self.runtime), Arc::clone(&self.pool), Arc::clone(&self.lock));
+        let shared = Arc::clone(&self.shared);
         move || {
             runtime.close();
             pool.close();
+            shared.kv.close();
             drop(lock.lock().expect("no panic under this lock").take());
         }
     }

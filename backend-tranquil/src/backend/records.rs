@@ -43,7 +43,7 @@ impl Records for Tranquil {
         let did = did.clone();
         self.read(move |shared| {
             let Some(repo) = shared.generation(&did, Blocks::Live)? else { return Ok(Vec::new()) };
-            let mut out = Vec::new();
+            let mut out: Vec<Nsid> = Vec::new();
             let mut what = Scan::prefix(key::numbered(Space::Record, repo.0), 1);
             // From the first record of a collection straight to what comes behind its last.
             while let (Some((k, _)), _) = shared.scan(&what).map(|(found, more)| (found.into_iter().next(), more))? {
@@ -55,6 +55,8 @@ impl Records for Tranquil {
                     None => break,
                 }
             }
+            // Paths have a `/` behind the collection, which is not the order of the collections by themselves.
+            out.sort_unstable();
             Ok(out)
         })
         .await

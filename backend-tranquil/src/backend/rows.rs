@@ -12,7 +12,7 @@ use crate::meta::Scan;
 impl Rows for Tranquil {
     async fn row(&self, key: &RowKey) -> Result<Option<Row>> {
         let row: Option<Row> = self.shared.value(&key::row(key), "row")?;
-        Ok(row.filter(|row| row.is_live(self.shared.env.clock.now())))
+        Ok(row.filter(|row| row.is_live(self.shared.now())))
     }
 
     async fn row_unique(&self, kind: RowKind, index: u8, value: &[u8]) -> Result<Option<Row>> {
@@ -20,7 +20,7 @@ impl Rows for Tranquil {
             Some(key) => view.row(&RowKey { kind, key }),
             None => Ok(None),
         })?;
-        Ok(row.filter(|row| row.is_live(self.shared.env.clock.now())))
+        Ok(row.filter(|row| row.is_live(self.shared.now())))
     }
 
     async fn rows(&self, scope: &RowScope, after: Option<&RowKey>, limit: usize) -> Result<Page<Row, RowKey>> {
@@ -52,7 +52,7 @@ fn row_of(shared: &Shared, scope: &RowScope, start: usize, key: &[u8], bytes: &B
 }
 
 fn rows(shared: &Shared, scope: &RowScope, after: Option<&RowKey>, limit: usize) -> Result<Page<Row, RowKey>> {
-    let now: Micros = shared.env.clock.now();
+    let now: Micros = shared.now();
     let (prefix, mut after) = place(scope, after);
     let mut items: Vec<Row> = Vec::new();
     loop {

@@ -114,6 +114,7 @@ impl Committer {
             Job::Maintenance(step) => {
                 maintain::apply(&step, tables, &mut draft.pending)?;
                 draft.cycle.maintenance(&step);
+                draft.last.at = draft.last.at.max(step.at.0);
                 Ok(nothing())
             }
             Job::Freeze => {

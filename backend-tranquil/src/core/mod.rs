@@ -5,6 +5,7 @@
 
 mod checkpoint;
 mod committer;
+mod keeper;
 mod maintain;
 mod open;
 mod reader;
@@ -14,5 +15,6 @@ mod tail;
 
 pub use checkpoint::{Checkpointer, Drained};
 pub use committer::{Answer, Committer, Job, Work};
+pub use keeper::Keeper;
 pub use open::{Opened, mark_of, open};
 pub use shared::{Counters, Shared};

@@ -7,6 +7,7 @@ use backend_api::{Error, Reason, Result};
 
 use super::checkpoint::Checkpointer;
 use super::committer::Committer;
+use super::keeper::Keeper;
 use super::shared::{Counters, Frozen, Shared};
 use super::{replay, tail};
 use crate::events::{EventLog, EventOptions};
@@ -28,6 +29,7 @@ pub struct Opened {
     pub shared: Arc<Shared>,
     pub committer: Committer,
     pub checkpointer: Checkpointer,
+    pub keeper: Keeper,
 }
 
 struct Paths {
@@ -74,7 +76,8 @@ pub fn open(env: Env, options: Options, open_kv: &OpenKv) -> Result<Opened> {
     drop(state);
     let file_bytes = options.log_file_bytes;
     let shared = Arc::new(Shared::new(env, options, store, Arc::clone(&log), kv, events, mark, counters));
-    let mut checkpointer = Checkpointer::new(Arc::clone(&shared), paths.snapshots);
+    let mut checkpointer = Checkpointer::new(Arc::clone(&shared));
+    let keeper = Keeper::new(Arc::clone(&shared), paths.snapshots);
     let writer = if is_new {
         let writer = LogWriter::create(log, file_bytes)?;
         let at = writer.position();
@@ -85,8 +88,12 @@ pub fn open(env: Env, options: Options, open_kv: &OpenKv) -> Result<Opened> {
     } else {
         replay_log(&shared, &mut checkpointer, mark, file_bytes)?
     };
+    // Retention may have gone on in what was replayed.
+    if let Some(oldest) = shared.value(key::EVENTS_OLDEST, "oldest event")? {
+        shared.events.drop_before(oldest)?;
+    }
     let committer = Committer::new(Arc::clone(&shared), writer);
-    Ok(Opened { shared, committer, checkpointer })
+    Ok(Opened { shared, committer, checkpointer, keeper })
 }
 
 /// The store's identity, made on the first open. Aside and renamed, so that half of it is never seen.
@@ -154,7 +161,7 @@ fn metadata(
     let there = disk.exists(&paths.meta).map_err(|e| failed("open", &paths.meta, &e))?;
     if there && !is_new {
         let opened = open_kv(&paths.meta).and_then(|kv| {
-            matches_log(&*kv, log)?;
+            matches_log(&*kv, log).inspect_err(|_| kv.close())?;
             Ok(kv)
         });
         match opened {
@@ -178,7 +185,7 @@ fn metadata(
         Counters::add(&counters.rebuilt, 1);
         fill(disk, &*kv, &paths.snapshots, store)?;
     }
-    drop(kv);
+    kv.close();
     disk.rename(&aside, &paths.meta).map_err(|e| failed("rename", &aside, &e))?;
     let parent = paths.meta.parent().unwrap_or(&paths.meta);
     disk.sync_directory(parent).map_err(|e| failed("sync", parent, &e))?;
@@ -246,11 +253,16 @@ fn replay_log(shared: &Arc<Shared>, checkpointer: &mut Checkpointer, mark: Mark,
     let Some(start) = replay::start(log, &mark)? else {
         return Err(Error::new(Reason::WrongStore, "the log has no file; nothing was changed".to_owned()));
     };
-    let mut scan = CycleScan::new(Arc::clone(log), start)?;
+    let mut scan = CycleScan::new(Arc::clone(log), start)?.with_hints();
+    let event_head = shared.events.window()?.head.get();
     let mut buffer = Vec::new();
     let mut replayed = 0_u64;
     let why = loop {
         match scan.next()? {
+            // A hint has no bytes to make events of.
+            Scanned::Cycle(cycle) if cycle.hinted && replay::may_append_events(&cycle, event_head) => {
+                scan.without_hint(&cycle);
+            }
             Scanned::Cycle(cycle) => {
                 replay::apply(shared, cycle, scan.position(), &mut buffer)?;
                 replayed += 1;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use backend_api::limits::MUTATION_OPS_MAX;
 use backend_api::{Block, Checked, Error, Reason, Result, replan};
 
 use super::committer::{commit_repo, frames};
@@ -22,11 +23,14 @@ pub fn apply(shared: &Arc<Shared>, cycle: ScannedCycle, after: Position, buffer:
     let mut events = Vec::new();
     let mut last = shared.tables().mark;
     let event_head = shared.events.window()?.head.get();
-    let path = shared.log.path(cycle.file);
+    let path = shared.log.path(cycle.before.file);
     for item in cycle.items {
         let tables = shared.tables();
         match item {
-            Item::Maintenance(step) => maintain::apply(&step, &tables, &mut pending)?,
+            Item::Maintenance(step) => {
+                maintain::apply(&step, &tables, &mut pending)?;
+                last.at = last.at.max(step.at.0);
+            }
             Item::Mutation(intent, blocks, places) => {
                 let stamp = intent.stamp;
                 let wrong = |what: &str| {
@@ -34,7 +38,7 @@ pub fn apply(shared: &Arc<Shared>, cycle: ScannedCycle, after: Position, buffer:
                         "{}: cycle {} at offset {}: replay of mutation {}: {what}; nothing was changed",
                         path.display(),
                         cycle.end.cycle,
-                        cycle.start,
+                        cycle.before.offset,
                         stamp.pos
                     );
                     Error::new(Reason::DataCorrupt, detail)
@@ -88,4 +92,13 @@ pub fn start(log: &LogFiles, mark: &Mark) -> Result<Option<crate::log::Start>> {
         return Ok(Some(Start::After(at)));
     }
     Ok(log.numbers()?.first().copied().map(Start::File))
+}
+
+/// True if a cycle may have events that the event log has not.
+pub fn may_append_events(cycle: &ScannedCycle, event_head: u64) -> bool {
+    let last = cycle.items.iter().rev().find_map(|item| match item {
+        Item::Mutation(intent, ..) => Some(intent.stamp.first_seq.get() + MUTATION_OPS_MAX as u64),
+        Item::Maintenance(_) => None,
+    });
+    last.is_some_and(|last| last > event_head)
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use backend_api::{Cid, Error, Reason, Result};
+use backend_api::{Cid, Error, Micros, Reason, Result};
 use bytes::Bytes;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
@@ -157,6 +157,11 @@ impl Shared {
 
     pub fn tables_mut(&self) -> RwLockWriteGuard<'_, Tables> {
         self.tables.write().expect("no panic under this lock")
+    }
+
+    /// The time that reads go by: the clock's, but never before what was committed last.
+    pub fn now(&self) -> Micros {
+        Micros(self.env.clock.now().0.max(self.tables().mark.at))
     }
 
     /// Stops writing for good, with the first cause. Reads go on.

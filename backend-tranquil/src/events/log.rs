@@ -146,7 +146,7 @@ impl EventLog {
                 let base = events[0].seq.get();
                 let next = Arc::new(Segment::create(&*self.disk, &self.directory, self.store, base)?);
                 if let Some(full) = full {
-                    full.seal(self.options.map_sealed)?;
+                    full.seal(&*self.disk, self.options.map_sealed)?;
                 }
                 self.write().segments.insert(base, Arc::clone(&next));
                 next
@@ -215,7 +215,7 @@ impl EventLog {
                 let detail = format!("{}: event {} is in no segment", self.directory.display(), after + 1);
                 return Err(Error::new(Reason::DataCorrupt, detail));
             };
-            let found = segment.events(after, limit - out.len(), bytes_max.saturating_sub(bytes))?;
+            let found = segment.events(&*self.disk, after, limit - out.len(), bytes_max.saturating_sub(bytes))?;
             let Some(last) = found.last() else {
                 let detail = format!("{}: event {} is missing", segment.path().display(), after + 1);
                 return Err(Error::new(Reason::DataCorrupt, detail));
@@ -229,6 +229,13 @@ impl EventLog {
             out.extend(found);
         }
         Ok(out)
+    }
+
+    /// What is kept now, readable also when retention lets it go.
+    pub fn pin(&self) -> Pinned {
+        let state = self.read();
+        let segments = state.segments.values().map(Arc::clone).collect();
+        Pinned { disk: Arc::clone(&self.disk), segments, oldest: state.oldest }
     }
 
     /// Told of each newest number; `None` when the store is closed.
@@ -249,7 +256,7 @@ impl EventLog {
         };
         let mut from = 0;
         for (i, segment) in segments.iter().enumerate().skip(1) {
-            if segment.first_at()? >= at {
+            if segment.first_at(&*self.disk)? >= at {
                 break;
             }
             from = i;
@@ -257,7 +264,7 @@ impl EventLog {
         let Some(segment) = segments.get(from) else { return Ok(head.max(oldest)) };
         let mut after = segment.base.max(oldest) - 1;
         loop {
-            let events = segment.events(after, 1_024, 1 << 20)?;
+            let events = segment.events(&*self.disk, after, 1_024, 1 << 20)?;
             match events.iter().find(|e| e.at.0 >= at) {
                 Some(event) => return Ok(event.seq.get()),
                 None => match events.last() {
@@ -270,27 +277,45 @@ impl EventLog {
     }
 
     /// Forgets events before a number, and removes segments that have none left.
-    pub fn drop_before(&self, oldest: u64) -> Result<u64> {
-        let (dropped, removed) = {
+    pub fn drop_before(&self, oldest: u64) -> Result<()> {
+        let removed: Vec<_> = {
             let mut state = self.write();
-            let dropped = oldest.saturating_sub(state.oldest);
             state.oldest = state.oldest.max(oldest);
             let ends: Vec<(u64, u64)> = state.segments.iter().map(|(base, s)| (*base, s.next())).collect();
             let last = ends.last().map(|(base, _)| *base);
             let gone = ends.iter().filter(|(base, next)| *next <= oldest && Some(*base) != last);
-            let removed: Vec<_> = gone.filter_map(|(base, _)| state.segments.remove(base)).collect();
-            (dropped, removed)
+            gone.filter_map(|(base, _)| state.segments.remove(base)).collect()
         };
         for segment in &removed {
             remove(&*self.disk, segment.path())?;
+            super::index::remove(&*self.disk, segment.path());
         }
-        Ok(dropped)
+        Ok(())
     }
 
     /// Bytes of all segments, and of the ring.
     pub fn bytes(&self) -> (u64, u64) {
         let state = self.read();
         (state.segments.values().map(|s| s.len()).sum(), state.ring.bytes() as u64)
+    }
+}
+
+/// The events of one moment.
+pub struct Pinned {
+    disk: Arc<dyn Disk>,
+    segments: Vec<Arc<Segment>>,
+    /// The oldest of them.
+    pub oldest: u64,
+}
+
+impl Pinned {
+    /// Events after a number, of one segment; none if there are no more.
+    pub fn events(&self, after: u64, limit: usize, bytes_max: usize) -> Result<Vec<EventFrame>> {
+        let found = self.segments.partition_point(|s| s.base <= after + 1);
+        match found.checked_sub(1) {
+            Some(i) => self.segments[i].events(&*self.disk, after, limit, bytes_max),
+            None => Ok(Vec::new()),
+        }
     }
 }
 

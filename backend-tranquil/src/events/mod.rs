@@ -4,8 +4,9 @@
 //! at checkpoints, and re-created from the commit log after a crash.
 
 mod entry;
+mod index;
 mod log;
 mod ring;
 mod segment;
 
-pub use log::{EventLog, EventOptions};
+pub use log::{EventLog, EventOptions, Pinned};

@@ -7,6 +7,7 @@ use backend_api::{Error, EventFrame, Reason, Result};
 use bytes::Bytes;
 
 use super::entry::{Parsed, append, parse};
+use super::index;
 use crate::format::StoreId;
 use crate::format::header::{FileKind, HEADER_BYTES, Header};
 use crate::io::{Disk, File, Map, failed, read_up_to};
@@ -20,6 +21,7 @@ const CHUNK_BYTES: usize = 1 << 20;
 pub struct Segment {
     pub base: u64,
     path: PathBuf,
+    store: StoreId,
     file: Arc<dyn File>,
     state: RwLock<State>,
 }
@@ -63,12 +65,12 @@ impl Segment {
         let header = Header { kind: FileKind::Events, store, number: base, base, chain: 0 };
         file.write_all_at(&header.encode(), 0).map_err(fail)?;
         disk.sync_directory(directory).map_err(fail)?;
-        Ok(Self::new(base, path, file, HEADER_BYTES as u64))
+        Ok(Self::new(base, path, store, file))
     }
 
-    fn new(base: u64, path: PathBuf, file: Arc<dyn File>, len: u64) -> Self {
-        let state = State { len, next: base, index: Some(Arc::default()), map: None };
-        Self { base, path, file, state: RwLock::new(state) }
+    fn new(base: u64, path: PathBuf, store: StoreId, file: Arc<dyn File>) -> Self {
+        let state = State { len: HEADER_BYTES as u64, next: base, index: Some(Arc::default()), map: None };
+        Self { base, path, store, file, state: RwLock::new(state) }
     }
 
     /// Opens a segment and reads it to its end, or to the first damage, where it ends then.
@@ -101,7 +103,7 @@ impl Segment {
             let detail = format!("{}: starts at event {}; nothing was changed", path.display(), header.base);
             return Err(Error::new(Reason::WrongStore, detail));
         }
-        Ok(Self::new(base, path, file, HEADER_BYTES as u64))
+        Ok(Self::new(base, path, store, file))
     }
 
     /// Reads all events from the first on.
@@ -137,15 +139,18 @@ impl Segment {
     }
 
     /// The state, with an index.
-    fn indexed(&self) -> Result<State> {
+    fn indexed(&self, disk: &dyn Disk) -> Result<State> {
         let state = self.state.read().expect("no panic under this lock").clone();
         if state.index.is_some() {
             return Ok(state);
         }
-        // What lies behind damage is found by scanning from the last entry before it, and fails there.
-        let walk = self.walk()?;
+        let index = match index::read(disk, &self.path, self.store, self.base) {
+            Some(index) => index,
+            // What lies behind damage is found by scanning from the last entry before it, and fails there.
+            None => self.walk()?.index,
+        };
         let mut state = self.write();
-        state.index = Some(Arc::new(walk.index));
+        state.index = Some(Arc::new(index));
         Ok(state.clone())
     }
 
@@ -154,8 +159,8 @@ impl Segment {
     }
 
     /// Time of the first event.
-    pub fn first_at(&self) -> Result<u64> {
-        let events = self.events(self.base - 1, 1, 0)?;
+    pub fn first_at(&self, disk: &dyn Disk) -> Result<u64> {
+        let events = self.events(disk, self.base - 1, 1, 0)?;
         Ok(events.first().map_or(u64::MAX, |e| e.at.0))
     }
 
@@ -187,8 +192,13 @@ impl Segment {
     }
 
     /// Nothing is appended any more. With `map`, it is read through a mapping from now on.
-    pub fn seal(&self, map: bool) -> Result<()> {
+    pub fn seal(&self, disk: &dyn Disk, map: bool) -> Result<()> {
         self.sync()?;
+        let index = self.state.read().expect("no panic under this lock").index.clone().unwrap_or_default();
+        if let Err(e) = index::write(disk, &self.path, self.store, self.base, &index) {
+            // The first reader makes it again.
+            tracing::warn!(error = %e, "no index of a sealed segment");
+        }
         if map { self.map() } else { Ok(()) }
     }
 
@@ -218,11 +228,11 @@ impl Segment {
     }
 
     /// Events after a number that are in this segment.
-    pub fn events(&self, after: u64, limit: usize, bytes_max: usize) -> Result<Vec<EventFrame>> {
+    pub fn events(&self, disk: &dyn Disk, after: u64, limit: usize, bytes_max: usize) -> Result<Vec<EventFrame>> {
         let wanted = after + 1;
         let at_start = wanted == self.base;
         let state =
-            if at_start { self.state.read().expect("no panic under this lock").clone() } else { self.indexed()? };
+            if at_start { self.state.read().expect("no panic under this lock").clone() } else { self.indexed(disk)? };
         if wanted >= state.next {
             return Ok(Vec::new());
         }

@@ -34,7 +34,7 @@ pub enum FrameKind {
     Maintenance = 3,
     /// The end of a cycle, see [`CycleEnd`].
     CycleEnd = 4,
-    /// In hint files only, for a block frame: CID, offset in the log file, length.
+    /// In hint files only, in place of a block frame, see [`BlockHint`].
     BlockHint = 5,
 }
 
@@ -174,6 +174,43 @@ impl CycleEnd {
             frames: u32_at(payload, 32),
             chain: u32_at(payload, 36),
         })
+    }
+}
+
+/// What a hint file has in place of a block frame. Payload: CID (33 bytes), offset of the frame in the log file, length of
+/// the block, checksum of the frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BlockHint {
+    /// The block.
+    pub cid: Cid,
+    /// Where its frame is.
+    pub offset: u64,
+    /// Length of its bytes.
+    pub len: u32,
+    /// The frame's checksum, for the chain.
+    pub crc: u32,
+}
+
+impl BlockHint {
+    /// Appends the frame.
+    pub fn append(&self, out: &mut Vec<u8>) {
+        append(out, FrameKind::BlockHint, |out| {
+            out.extend_from_slice(&self.cid.to_key());
+            out.extend_from_slice(&self.offset.to_le_bytes());
+            out.extend_from_slice(&self.len.to_le_bytes());
+            out.extend_from_slice(&self.crc.to_le_bytes());
+        });
+    }
+
+    /// Reads a payload.
+    #[must_use]
+    pub fn decode(payload: &[u8]) -> Option<Self> {
+        if payload.len() != Cid::KEY_BYTES + 16 {
+            return None;
+        }
+        let cid = Cid::from_key(&payload[..Cid::KEY_BYTES]).ok()?;
+        let at = Cid::KEY_BYTES;
+        Some(Self { cid, offset: u64_at(payload, at), len: u32_at(payload, at + 8), crc: u32_at(payload, at + 12) })
     }
 }
 

@@ -62,6 +62,8 @@ impl Intent {
 /// A maintenance step: exact, so that a replay repeats it without looking for itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Maintenance {
+    /// When it was put together. No later mutation has an earlier time: what was forgotten because of its time stays so.
+    pub at: Micros,
     /// Blocks to forget if they still have no reference, and were last released by that position.
     pub release: Vec<(RepoId, Cid, u64)>,
     /// Rows to forget if they still expire at that time.

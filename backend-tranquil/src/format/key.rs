@@ -247,11 +247,6 @@ fn text<'a>(key: &'a [u8], at: usize, what: &str) -> Result<&'a str> {
     key.get(at..).and_then(|b| std::str::from_utf8(b).ok()).ok_or_else(|| bad(what))
 }
 
-/// Reads an account key.
-pub fn read_account(key: &[u8]) -> Result<Did> {
-    text(key, 1, "account")?.parse()
-}
-
 /// Reads a block key.
 pub fn read_block(key: &[u8]) -> Result<(RepoId, Cid)> {
     Ok((RepoId(number(key, 1, "block")?), Cid::from_key(key.get(9..).ok_or_else(|| bad("block"))?)?))

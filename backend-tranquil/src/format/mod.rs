@@ -1,6 +1,8 @@
 //! Bytes on disk. Every number here is little-endian in files and big-endian in keys; nothing host-sized is stored.
 
 pub mod frame;
+#[cfg(test)]
+mod golden;
 pub mod header;
 pub mod intent;
 pub mod key;

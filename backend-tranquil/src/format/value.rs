@@ -90,4 +90,6 @@ pub struct ReleaseCursor {
     pub cycle: u64,
     /// The chain after that one.
     pub chain: u32,
+    /// Entries of that next cycle that were worked off already.
+    pub done: u32,
 }

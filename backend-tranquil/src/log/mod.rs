@@ -5,11 +5,13 @@
 //! and never changes again.
 
 mod files;
+mod hint;
 mod scan;
 mod tail;
 mod writer;
 
 pub use files::LogFiles;
+pub use hint::write as write_hint;
 pub use scan::{CycleScan, Item, Scanned, ScannedCycle, Start};
 pub use tail::{Tail, classify, is_zero};
 pub use writer::{Cycle, Failed, LogWriter, Position};

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use backend_api::{Block, Cid, Error, Reason, Result};
 use bytes::Bytes;
 
-use super::{LogFiles, Position};
+use super::{LogFiles, Position, hint};
 use crate::format::frame::{
-    BLOCK_PREFIX_BYTES, Chain, CycleEnd, FRAME_HEADER_BYTES, FrameKind, PAYLOAD_BYTES_MAX, Parsed, parse,
+    BLOCK_PREFIX_BYTES, BlockHint, Chain, CycleEnd, FRAME_HEADER_BYTES, Frame, FrameKind, PAYLOAD_BYTES_MAX, Parsed,
+    parse,
 };
 use crate::format::header::HEADER_BYTES;
 use crate::format::intent::{Intent, Maintenance};
@@ -32,10 +33,10 @@ pub enum Start {
 /// A cycle, complete and verified.
 #[derive(Debug)]
 pub struct ScannedCycle {
-    /// Where it began.
-    pub file: u32,
-    /// Offset of its first frame.
-    pub start: u64,
+    /// Where it begins, behind the cycle before it.
+    pub before: Position,
+    /// True if it was read from a hint file: its blocks have the right length and zeros for bytes.
+    pub hinted: bool,
     /// Its end.
     pub end: CycleEnd,
     /// What is in it.
@@ -67,6 +68,9 @@ pub struct CycleScan {
     path: PathBuf,
     at: Position,
     last: u32,
+    /// The hint file that is read in place of the log file, and how far.
+    hint: Option<(Arc<dyn File>, u64)>,
+    with_hints: bool,
     chunk: Bytes,
     chunk_start: u64,
 }
@@ -82,7 +86,31 @@ impl CycleScan {
         };
         let file = files.get(at.file)?;
         let path = files.path(at.file);
-        Ok(Self { files, file, path, at, last, chunk: Bytes::new(), chunk_start: 0 })
+        let (chunk, chunk_start) = (Bytes::new(), 0);
+        Ok(Self { files, file, path, at, last, hint: None, with_hints: false, chunk, chunk_start })
+    }
+
+    /// Reads hint files where there are any: for those who need no bytes of blocks.
+    pub fn with_hints(mut self) -> Self {
+        self.with_hints = true;
+        self.open_hint();
+        self
+    }
+
+    /// Reads a cycle again, and what follows it in its file, from the log file itself.
+    pub fn without_hint(&mut self, cycle: &ScannedCycle) {
+        self.at = cycle.before;
+        self.leave_hint();
+    }
+
+    fn leave_hint(&mut self) {
+        (self.hint, self.chunk, self.chunk_start) = (None, Bytes::new(), 0);
+    }
+
+    fn open_hint(&mut self) {
+        if self.with_hints && self.at.offset == HEADER_BYTES as u64 {
+            self.hint = hint::open(&self.files, self.at.file).map(|file| (file, HEADER_BYTES as u64));
+        }
     }
 
     /// Behind the newest cycle that was read.
@@ -94,6 +122,11 @@ impl CycleScan {
     pub fn next(&mut self) -> Result<Scanned> {
         match self.cycle()? {
             Ok(cycle) => Ok(Scanned::Cycle(cycle)),
+            // A hint file only ever saves reading: where it ends, or is damaged, the log file goes on.
+            Err(_) if self.hint.is_some() => {
+                self.leave_hint();
+                self.next()
+            }
             Err(why) if self.at.file < self.last && self.is_end_of_file()? => {
                 let next = start_of(&self.files, self.at.file + 1)?;
                 if (next.cycle, next.chain) != (self.at.cycle, self.at.chain) {
@@ -103,6 +136,7 @@ impl CycleScan {
                 self.file = self.files.get(next.file)?;
                 self.path = self.files.path(next.file);
                 (self.at, self.chunk, self.chunk_start) = (next, Bytes::new(), 0);
+                self.open_hint();
                 self.next()
             }
             Err(why) => Ok(Scanned::Stop(self.at, why)),
@@ -116,61 +150,33 @@ impl CycleScan {
     }
 
     fn cycle(&mut self) -> Result<Result<ScannedCycle, String>> {
-        let start = self.at.offset;
-        let mut offset = start;
-        let mut chain = Chain::after(self.at.chain);
-        let mut frames = 0;
-        let mut blocks = Vec::new();
-        let mut places = Vec::new();
-        let mut items = Vec::new();
+        let before = self.at;
+        let mut draft = Draft::new(before);
+        // Offset in the log file, and in the file that is read: these differ in a hint file.
+        let mut offset = before.offset;
+        let mut source = self.hint.as_ref().map_or(offset, |(_, at)| *at);
         loop {
-            let bytes = self.frame_bytes(offset)?;
+            let bytes = self.frame_bytes(source)?;
             let frame = match parse(&bytes) {
                 Parsed::Frame(frame) => frame,
                 Parsed::Short(_) => return Ok(Err(format!("offset {offset}: the file ends within a frame"))),
                 Parsed::Bad(why) => return Ok(Err(format!("offset {offset}: {why}"))),
             };
-            let (payload, next) = (frame.payload, offset + frame.len() as u64);
-            match frame.kind {
-                FrameKind::CycleEnd => {
-                    let Some(end) = CycleEnd::decode(payload) else {
-                        return Ok(Err(format!("offset {offset}: a malformed cycle end")));
-                    };
-                    let expected =
-                        CycleEnd { cycle: self.at.cycle + 1, start, end: offset, frames, chain: chain.value() };
-                    if end != expected || !blocks.is_empty() {
-                        return Ok(Err(format!("offset {offset}: the end of another cycle ({})", end.cycle)));
+            source += frame.len() as u64;
+            let taken = draft.frame(frame, &bytes, offset).map_err(|e| self.unreadable(offset, &e))?;
+            match taken {
+                Err(why) => return Ok(Err(format!("offset {offset}: {why}"))),
+                Ok(Taken::Frame(len)) => offset += len,
+                Ok(Taken::End(end)) => {
+                    let next = offset + frame.len() as u64;
+                    self.at = Position { file: before.file, offset: next, cycle: end.cycle, chain: end.chain };
+                    if let Some((_, at)) = &mut self.hint {
+                        *at = source;
                     }
-                    let file = self.at.file;
-                    self.at = Position { file, offset: next, cycle: end.cycle, chain: end.chain };
-                    return Ok(Ok(ScannedCycle { file, start, end, items }));
+                    let hinted = self.hint.is_some();
+                    return Ok(Ok(ScannedCycle { before, hinted, end, items: draft.items }));
                 }
-                FrameKind::Block => {
-                    let cid = payload.get(..Cid::KEY_BYTES).map(Cid::from_key);
-                    let Some(Ok(cid)) = cid else {
-                        return Ok(Err(format!("offset {offset}: a block without a CID")));
-                    };
-                    let block = bytes.slice(BLOCK_PREFIX_BYTES..FRAME_HEADER_BYTES + payload.len());
-                    places.push(Place { file: self.at.file, offset, len: block.len() as u32 });
-                    blocks.push(Block { cid, bytes: block });
-                }
-                FrameKind::Intent => match Intent::decode(payload) {
-                    Ok(intent) if intent.blocks as usize == blocks.len() => {
-                        let (blocks, places) = (std::mem::take(&mut blocks), std::mem::take(&mut places));
-                        items.push(Item::Mutation(Box::new(intent), blocks, places));
-                    }
-                    Ok(_) => return Ok(Err(format!("offset {offset}: an intent without its blocks"))),
-                    Err(e) => return Err(self.unreadable(offset, &e)),
-                },
-                FrameKind::Maintenance => match Maintenance::decode(payload) {
-                    Ok(step) => items.push(Item::Maintenance(step)),
-                    Err(e) => return Err(self.unreadable(offset, &e)),
-                },
-                FrameKind::BlockHint => return Ok(Err(format!("offset {offset}: a frame of a hint file"))),
             }
-            frames += 1;
-            chain.frame(frame.crc);
-            offset = next;
         }
     }
 
@@ -204,13 +210,95 @@ impl CycleScan {
     }
 
     fn read(&self, len: usize, offset: u64) -> Result<Vec<u8>> {
+        let file = self.hint.as_ref().map_or(&self.file, |(file, _)| file);
         let mut tries = 1;
         loop {
-            match read_up_to(&*self.file, len, offset) {
+            match read_up_to(&**file, len, offset) {
                 Ok(bytes) => return Ok(bytes),
                 Err(_) if tries < READ_TRIES => tries += 1,
                 Err(e) => return Err(failed("read", &self.path, &e).context(format!("offset {offset}"))),
             }
+        }
+    }
+}
+
+/// A cycle as far as it was read.
+struct Draft {
+    before: Position,
+    chain: Chain,
+    frames: u32,
+    blocks: Vec<Block>,
+    places: Vec<Place>,
+    items: Vec<Item>,
+}
+
+/// What a frame was.
+enum Taken {
+    /// Part of the cycle; this long in the log file.
+    Frame(u64),
+    /// Its end.
+    End(CycleEnd),
+}
+
+impl Draft {
+    fn new(before: Position) -> Self {
+        let chain = Chain::after(before.chain);
+        Self { before, chain, frames: 0, blocks: Vec::new(), places: Vec::new(), items: Vec::new() }
+    }
+
+    /// Takes a frame in. The inner error says why it does not belong to the cycle, the outer one that this program does
+    /// not understand it.
+    fn frame(&mut self, frame: Frame<'_>, bytes: &Bytes, offset: u64) -> Result<Result<Taken, String>> {
+        let payload = frame.payload;
+        let (mut crc, mut len) = (frame.crc, frame.len() as u64);
+        match frame.kind {
+            FrameKind::CycleEnd => return Ok(self.end(payload, offset)),
+            FrameKind::Block => {
+                let cid = payload.get(..Cid::KEY_BYTES).map(Cid::from_key);
+                let Some(Ok(cid)) = cid else { return Ok(Err("a block without a CID".into())) };
+                let block = bytes.slice(BLOCK_PREFIX_BYTES..FRAME_HEADER_BYTES + payload.len());
+                self.block(cid, block, offset);
+            }
+            FrameKind::BlockHint => {
+                let Some(hint) = BlockHint::decode(payload).filter(|h| h.offset == offset) else {
+                    return Ok(Err("a hint of another block".into()));
+                };
+                (crc, len) = (hint.crc, (BLOCK_PREFIX_BYTES + hint.len as usize) as u64);
+                self.block(hint.cid, hint::zeros(hint.len), offset);
+            }
+            FrameKind::Intent => {
+                let intent = Intent::decode(payload)?;
+                if intent.blocks as usize != self.blocks.len() {
+                    return Ok(Err("an intent without its blocks".into()));
+                }
+                let (blocks, places) = (std::mem::take(&mut self.blocks), std::mem::take(&mut self.places));
+                self.items.push(Item::Mutation(Box::new(intent), blocks, places));
+            }
+            FrameKind::Maintenance => self.items.push(Item::Maintenance(Maintenance::decode(payload)?)),
+        }
+        self.frames += 1;
+        self.chain.frame(crc);
+        Ok(Ok(Taken::Frame(len)))
+    }
+
+    fn block(&mut self, cid: Cid, bytes: Bytes, offset: u64) {
+        self.places.push(Place { file: self.before.file, offset, len: bytes.len() as u32 });
+        self.blocks.push(Block { cid, bytes });
+    }
+
+    fn end(&self, payload: &[u8], offset: u64) -> Result<Taken, String> {
+        let Some(end) = CycleEnd::decode(payload) else { return Err("a malformed cycle end".into()) };
+        let expected = CycleEnd {
+            cycle: self.before.cycle + 1,
+            start: self.before.offset,
+            end: offset,
+            frames: self.frames,
+            chain: self.chain.value(),
+        };
+        if end == expected && self.blocks.is_empty() {
+            Ok(Taken::End(end))
+        } else {
+            Err(format!("the end of another cycle ({})", end.cycle))
         }
     }
 }

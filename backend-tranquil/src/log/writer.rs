@@ -163,11 +163,6 @@ impl Cycle {
         self.start + self.bytes.len() as u64
     }
 
-    /// Bytes so far.
-    pub const fn len(&self) -> usize {
-        self.bytes.len()
-    }
-
     pub const fn is_empty(&self) -> bool {
         self.frames == 0
     }

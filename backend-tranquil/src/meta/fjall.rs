@@ -5,7 +5,7 @@
 
 use std::ops::Bound;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 
 use backend_api::{Error, Reason, Result};
 use bytes::Bytes;
@@ -15,23 +15,39 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, Readable, Snapshot};
 use super::{MetaKv, MetaSnapshot, Pairs};
 
 /// Fjall behind the contract.
-pub struct FjallKv {
-    database: Database,
-    keyspace: Keyspace,
-}
+pub struct FjallKv(Arc<Handles>);
+
+/// Fjall lets its files go when the last handle is dropped: these are the only ones.
+struct Handles(RwLock<Option<(Database, Keyspace)>>);
 
 struct FjallSnapshot {
-    snapshot: Snapshot,
-    keyspace: Keyspace,
+    handles: Arc<Handles>,
+    snapshot: Option<Snapshot>,
+}
+
+impl Handles {
+    fn keyspace(&self) -> Result<Keyspace> {
+        match &*self.0.read().expect("no panic under this lock") {
+            Some((_, keyspace)) => Ok(keyspace.clone()),
+            None => Err(closed()),
+        }
+    }
+}
+
+fn closed() -> Error {
+    Error::new(Reason::Closed, "the store was closed")
 }
 
 fn failed(what: &str, error: &fjall::Error) -> Error {
     let reason = match error {
         fjall::Error::Io(e) | fjall::Error::Storage(fjall::LsmError::Io(e)) => match e.kind() {
             std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Reason::StorageFull,
-            std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof => Reason::DataCorrupt,
+            std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::NotFound => {
+                Reason::DataCorrupt
+            }
             _ => Reason::ReadFailed,
         },
+        fjall::Error::Locked => Reason::Locked,
         _ => Reason::DataCorrupt,
     };
     let hint = "it is derived data: close the store, remove the directory `meta` and open again to rebuild it";
@@ -51,7 +67,7 @@ impl FjallKv {
             .open()
             .map_err(|e| failed("open", &e))?;
         let keyspace = database.keyspace("meta", options).map_err(|e| failed("open", &e))?;
-        Ok(Self { database, keyspace })
+        Ok(Self(Arc::new(Handles(RwLock::new(Some((database, keyspace)))))))
     }
 }
 
@@ -67,7 +83,8 @@ fn options() -> KeyspaceCreateOptions {
 
 impl MetaKv for FjallKv {
     fn ingest(&self, run: &mut dyn Iterator<Item = (Vec<u8>, Option<Vec<u8>>)>) -> Result<()> {
-        let mut ingestion = self.keyspace.start_ingestion().map_err(|e| failed("ingest", &e))?;
+        let keyspace = self.0.keyspace()?;
+        let mut ingestion = keyspace.start_ingestion().map_err(|e| failed("ingest", &e))?;
         for (key, value) in run {
             match value {
                 Some(value) => ingestion.write(key, value),
@@ -79,23 +96,36 @@ impl MetaKv for FjallKv {
     }
 
     fn snapshot(&self) -> Arc<dyn MetaSnapshot> {
-        Arc::new(FjallSnapshot { snapshot: self.database.snapshot(), keyspace: self.keyspace.clone() })
+        let handles = self.0.0.read().expect("no panic under this lock");
+        let snapshot = handles.as_ref().map(|(database, _)| database.snapshot());
+        Arc::new(FjallSnapshot { handles: Arc::clone(&self.0), snapshot })
     }
 
     fn disk_bytes(&self) -> u64 {
-        self.keyspace.disk_space()
+        self.0.keyspace().map_or(0, |keyspace| keyspace.disk_space())
+    }
+
+    fn close(&self) {
+        drop(self.0.0.write().expect("no panic under this lock").take());
     }
 }
 
 impl MetaSnapshot for FjallSnapshot {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>> {
-        let value = self.snapshot.get(&self.keyspace, key).map_err(|e| failed("get", &e))?;
+        let handles = self.handles.0.read().expect("no panic under this lock");
+        let (Some((_, keyspace)), Some(snapshot)) = (&*handles, &self.snapshot) else { return Err(closed()) };
+        let value = snapshot.get(keyspace, key).map_err(|e| failed("get", &e))?;
         Ok(value.map(Into::into))
     }
 
     fn range(&self, from: Bound<&[u8]>, to: Bound<&[u8]>, reverse: bool) -> Pairs<'_> {
+        let keyspace = match self.handles.keyspace() {
+            Ok(keyspace) => keyspace,
+            Err(e) => return Box::new(std::iter::once(Err(e))),
+        };
+        let Some(snapshot) = &self.snapshot else { return Box::new(std::iter::once(Err(closed()))) };
         let range: (Bound<&[u8]>, Bound<&[u8]>) = (from, to);
-        let iter = self.snapshot.range::<&[u8], _>(&self.keyspace, range);
+        let iter = snapshot.range::<&[u8], _>(&keyspace, range);
         let pair = |guard: fjall::Guard| {
             let (key, value) = guard.into_inner().map_err(|e| failed("range", &e))?;
             Ok((key.into(), value.into()))

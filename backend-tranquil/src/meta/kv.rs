@@ -20,6 +20,8 @@ pub trait MetaKv: Send + Sync {
     fn snapshot(&self) -> Arc<dyn MetaSnapshot>;
     /// Bytes on disk.
     fn disk_bytes(&self) -> u64;
+    /// Lets the files go. Everything after it, snapshots included, fails with `Closed`.
+    fn close(&self);
 }
 
 /// One state of the map.

@@ -93,12 +93,6 @@ impl Memtable {
     pub const fn bytes(&self) -> usize {
         self.bytes
     }
-
-    /// True if there is nothing.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.blocks.is_empty() && self.rows.is_empty()
-    }
 }
 
 #[cfg(test)]

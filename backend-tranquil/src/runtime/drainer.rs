@@ -3,11 +3,11 @@
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use backend_api::Kind;
+use backend_api::Reason;
 use tokio::sync::{oneshot, watch};
 
 use super::queue::Queue;
-use crate::core::{Checkpointer, Drained, Job, Shared, Work};
+use crate::core::{Checkpointer, Drained, Job, Keeper, Shared, Work};
 
 /// How long to wait before a drain that found no space is tried again.
 const RETRY: Duration = Duration::from_millis(500);
@@ -85,10 +85,12 @@ pub struct Drainer {
     pub signal: Arc<Signal>,
     pub queue: Arc<Queue>,
     pub absorbed: watch::Sender<u64>,
+    /// Told after each drain.
+    pub keep: Arc<Signal>,
 }
 
 /// Lets go of those who wait for a drain, also when the thread panics.
-struct Ending(Arc<Shared>, Arc<Signal>);
+struct Ending(Arc<Shared>, Arc<Signal>, Arc<Signal>);
 
 impl Drop for Ending {
     fn drop(&mut self) {
@@ -96,13 +98,25 @@ impl Drop for Ending {
             self.0.stop("the drain thread panicked");
         }
         self.1.end();
+        self.2.end();
+    }
+}
+
+/// The thread that keeps copies and hints.
+pub fn keep(mut keeper: Keeper, signal: &Signal) {
+    while signal.next() {
+        if let Err(e) = keeper.step() {
+            // Something less to open from: the log is still there.
+            tracing::warn!(error = %e, "no copy of the metadata or no hint file could be written");
+        }
+        signal.done(false);
     }
 }
 
 impl Drainer {
     /// Until the commit thread has ended.
     pub fn run(mut self) {
-        let ending = Ending(Arc::clone(&self.shared), Arc::clone(&self.signal));
+        let ending = Ending(Arc::clone(&self.shared), Arc::clone(&self.signal), Arc::clone(&self.keep));
         while self.signal.next() {
             let again = self.step();
             self.signal.done(again);
@@ -123,7 +137,8 @@ impl Drainer {
                 let (reply, _) = oneshot::channel();
                 let _closed = self.queue.push_all(vec![Work { job: Job::Touch, reply }]);
             }
-            Err(e) if e.kind() == Kind::Busy => {
+            // Space may come back. At the end nobody waits for it: the log has everything.
+            Err(e) if e.reason() == Reason::StorageFull && !self.queue.is_closed() => {
                 tracing::warn!(error = %e, "metadata cannot be drained now");
                 return true;
             }
@@ -132,10 +147,7 @@ impl Drainer {
                 return false;
             }
         }
-        if let Err(e) = self.checkpointer.snapshot_if_due() {
-            // A copy less: the log from the one before it is still there.
-            tracing::warn!(error = %e, "no copy of the metadata could be written");
-        }
+        self.keep.notify();
         false
     }
 }

@@ -30,9 +30,10 @@ pub struct Runtime {
 impl Runtime {
     /// Starts them.
     pub fn start(opened: Opened) -> Result<Self> {
-        let Opened { shared, committer, checkpointer } = opened;
+        let Opened { shared, committer, checkpointer, keeper } = opened;
         let queue = Arc::new(Queue::new(&shared.options));
         let drains = Arc::new(drainer::Signal::default());
+        let keep = Arc::new(drainer::Signal::default());
         let (absorbed_tx, absorbed) = watch::channel(0);
         let drain = drainer::Drainer {
             shared: Arc::clone(&shared),
@@ -40,10 +41,15 @@ impl Runtime {
             signal: Arc::clone(&drains),
             queue: Arc::clone(&queue),
             absorbed: absorbed_tx,
+            keep: Arc::clone(&keep),
         };
         let commit =
             committer::CommitLoop { shared: Arc::clone(&shared), committer, queue: Arc::clone(&queue), drains };
-        let threads = vec![spawn("drain", move || drain.run())?, spawn("commit", move || commit.run())?];
+        let threads = vec![
+            spawn("keep", move || drainer::keep(keeper, &keep))?,
+            spawn("drain", move || drain.run())?,
+            spawn("commit", move || commit.run())?,
+        ];
         Ok(Self { shared, queue, absorbed, threads: Mutex::new(threads) })
     }
 

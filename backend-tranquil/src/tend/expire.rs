@@ -16,7 +16,7 @@ const ROW_AT: usize = 1 + 8;
 
 /// The next rows that expired. The committer forgets each only if it still expires at that time.
 pub fn find(shared: &Arc<Shared>, limit: usize) -> Result<Found> {
-    let now = shared.env.clock.now();
+    let now = shared.now();
     let mut what = Scan::prefix(key::space(Space::RowExpiry), limit);
     // A row is there up to, but not at, its time.
     let mut end = key::space(Space::RowExpiry);

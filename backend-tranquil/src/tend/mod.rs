@@ -51,25 +51,32 @@ pub async fn sweep(
         }
         loop {
             if left == 0 {
+                // Whether something is left is found out by looking for one more.
+                let state = Arc::clone(shared);
+                let one = pool.run(move || part(&state, 1)).await?;
+                if one.step == Maintenance::default() && !one.more {
+                    break;
+                }
                 total.done = false;
                 return Ok(total);
             }
             let limit = left.min(STEP_ENTRIES);
             let state = Arc::clone(shared);
-            let found = pool.run(move || part(&state, limit)).await?;
+            let mut found = pool.run(move || part(&state, limit)).await?;
             let report = found.report;
             if found.step != Maintenance::default() {
+                found.step.at = shared.now();
                 runtime.submit(Job::Maintenance(found.step)).await?;
             }
             if i == 3 {
                 let state = Arc::clone(shared);
-                total.events += pool.run(move || retain::drop_segments(&state)).await?;
+                pool.run(move || retain::drop_segments(&state)).await?;
             }
             total.blocks += report.blocks;
             total.entries += report.entries;
             total.rows += report.rows;
-            let used = (report.blocks + report.entries + report.rows) as usize;
-            left = left.saturating_sub(used.max(1));
+            total.events += report.events;
+            left = left.saturating_sub((report.blocks + report.entries + report.rows + report.events) as usize);
             if !found.more {
                 break;
             }

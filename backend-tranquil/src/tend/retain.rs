@@ -10,21 +10,25 @@ use crate::format::intent::Maintenance;
 use crate::format::{key, value};
 
 /// Moves the oldest kept event up, in the log first, so that no reopen shows again what was gone.
-pub fn find(shared: &Arc<Shared>, _limit: usize) -> Result<Found> {
-    let since = shared.env.clock.now().0.saturating_sub(shared.options.event_retention_us);
+pub fn find(shared: &Arc<Shared>, limit: usize) -> Result<Found> {
+    let since = shared.now().0.saturating_sub(shared.options.event_retention_us);
     let window = shared.events.window()?;
-    let mut step = Maintenance::default();
-    if window.head.get() > 0 {
-        let oldest = shared.events.first_since(since)?;
-        if oldest > window.oldest.get() {
-            step.put.push((key::EVENTS_OLDEST.to_vec(), value::encode(&oldest)));
-        }
+    let mut found = Found { step: Maintenance::default(), report: SweepReport::default(), more: false };
+    if window.head.get() == 0 {
+        return Ok(found);
     }
-    Ok(Found { step, report: SweepReport::default(), more: false })
+    let due = shared.events.first_since(since)?;
+    let oldest = due.min(window.oldest.get().saturating_add(limit as u64));
+    if oldest > window.oldest.get() {
+        found.step.put.push((key::EVENTS_OLDEST.to_vec(), value::encode(&oldest)));
+        found.report.events = oldest - window.oldest.get();
+        found.more = oldest < due;
+    }
+    Ok(found)
 }
 
-/// Removes segments that hold nothing kept. Returns how many events went out of sight.
-pub fn drop_segments(shared: &Arc<Shared>) -> Result<u64> {
+/// Puts out of sight what the log says is gone, and removes segments that hold nothing kept.
+pub fn drop_segments(shared: &Arc<Shared>) -> Result<()> {
     let oldest: Option<u64> = shared.value(key::EVENTS_OLDEST, "oldest event")?;
-    oldest.map_or(Ok(0), |oldest| shared.events.drop_before(oldest))
+    oldest.map_or(Ok(()), |oldest| shared.events.drop_before(oldest))
 }

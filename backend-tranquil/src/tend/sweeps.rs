@@ -6,6 +6,8 @@ use std::sync::Arc;
 use backend_api::{CommitRow, Micros, Pos, RepoId, Result, Sweep, SweepReport};
 
 use super::Found;
+use bytes::Bytes;
+
 use crate::core::Shared;
 use crate::format::intent::Maintenance;
 use crate::format::key::{self, Space};
@@ -16,7 +18,7 @@ use crate::meta::{MetaSnapshot, Scan};
 const SWEEPS_MAX: usize = 1_024;
 
 fn due(shared: &Shared) -> Result<Vec<Sweep>> {
-    let limit = shared.env.clock.now().0.saturating_sub(shared.options.history_window_us);
+    let limit = shared.now().0.saturating_sub(shared.options.history_window_us);
     let (found, _) = shared.scan(&Scan::prefix(key::space(Space::Sweep), SWEEPS_MAX))?;
     let mut out = Vec::new();
     for (k, v) in found {
@@ -46,12 +48,16 @@ pub fn find(shared: &Arc<Shared>, limit: usize) -> Result<Found> {
             all_of(&*store, &spaces, repo.0, limit, &mut found)?
         }
         Sweep::Blobs(account) => all_of(&*store, &[Space::Blob], account.0, limit, &mut found)?,
-        Sweep::Purge(repo, pos) => purge(shared, &*store, repo, pos, limit, &mut found)?,
+        Sweep::Purge(repo, pos) => purge(&*store, repo, pos, limit, &mut found)?,
     };
-    if complete {
+    // The sweep itself, after all that it stands for.
+    let used = (found.report.blocks + found.report.entries) as usize;
+    let ended = complete && used < limit;
+    if ended {
         found.step.delete.push(key::sweep(sweep));
+        found.report.entries += 1;
     }
-    found.more = !complete || due.len() > 1;
+    found.more = !ended || due.len() > 1;
     Ok(found)
 }
 
@@ -73,25 +79,19 @@ fn all_of(store: &dyn MetaSnapshot, spaces: &[Space], id: u64, limit: usize, fou
 }
 
 /// Blocks of a repo that nothing refers to, and its past commits, up to a position; true if these are all.
-fn purge(
-    shared: &Shared,
-    store: &dyn MetaSnapshot,
-    repo: RepoId,
-    pos: Pos,
-    limit: usize,
-    found: &mut Found,
-) -> Result<bool> {
-    let head = shared.repo_of(repo)?.and_then(|r| r.head).map(|h| h.rev);
+fn purge(store: &dyn MetaSnapshot, repo: RepoId, pos: Pos, limit: usize, found: &mut Found) -> Result<bool> {
     let commits = key::numbered(Space::Commit, repo.0);
     let end = key::after_prefix(&commits).unwrap_or_default();
+    let mut before: Option<Bytes> = None;
     for pair in store.range(Bound::Included(&commits), Bound::Excluded(&end), false) {
         let (k, v) = pair?;
         let row: CommitRow = value::decode(&v, "commit")?;
-        if row.pos <= pos && Some(key::read_commit(&k)?.1) != head {
+        // A commit is past when the next one was made.
+        if let Some(before) = before.replace(k).filter(|_| row.pos <= pos) {
             if found.step.delete.len() == limit {
                 return Ok(false);
             }
-            found.step.delete.push(k.to_vec());
+            found.step.delete.push(before.to_vec());
             found.report.entries += 1;
         }
     }

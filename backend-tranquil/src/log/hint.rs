@@ -1,0 +1,90 @@
+//! Hint files: what is needed of a sealed log file to replay it, without the blocks' bytes.
+//!
+//! `log/0000000001.hint` has, after its header, the frames of `0000000001.log` in their order, each block frame replaced
+//! by a [`BlockHint`]. It only saves reading: a missing or damaged one is passed over.
+
+use std::sync::Arc;
+
+use backend_api::limits::BLOCK_BYTES_MAX;
+use backend_api::{Cid, Error, Reason, Result};
+use bytes::Bytes;
+
+use super::LogFiles;
+use crate::format::frame::{BLOCK_PREFIX_BYTES, BlockHint, FRAME_HEADER_BYTES, FrameKind, Parsed, parse};
+use crate::format::header::{FileKind, HEADER_BYTES, Header};
+use crate::io::{File, failed, read_up_to};
+
+const CHUNK_BYTES: usize = 1 << 20;
+static ZEROS: [u8; BLOCK_BYTES_MAX] = [0; BLOCK_BYTES_MAX];
+
+/// Stands for the bytes of a block of that length.
+pub fn zeros(len: u32) -> Bytes {
+    Bytes::from_static(&ZEROS[..(len as usize).min(BLOCK_BYTES_MAX)])
+}
+
+/// The hint file of a log file, if there is a sound one.
+pub fn open(files: &LogFiles, number: u32) -> Option<Arc<dyn File>> {
+    let path = files.path(number).with_extension("hint");
+    let file = files.disk().open(&path).ok()?;
+    let bytes = read_up_to(&*file, HEADER_BYTES, 0).ok()?;
+    let header = Header::decode(&bytes, FileKind::Hint, Some(files.store()), &path).ok()?;
+    (header.number == u64::from(number)).then_some(file)
+}
+
+/// Writes the hint file of a sealed log file, unless it is there. Aside and renamed, never synced: it can be made again.
+pub fn write(files: &LogFiles, number: u32) -> Result<()> {
+    if open(files, number).is_some() {
+        return Ok(());
+    }
+    let path = files.path(number);
+    let log = files.get(number)?;
+    let header = Header { kind: FileKind::Hint, ..files.header(number)? };
+    let aside = path.with_extension("hint-tmp");
+    let fail = |e: std::io::Error| failed("write", &aside, &e);
+    let disk = files.disk();
+    if disk.exists(&aside).map_err(fail)? {
+        disk.remove(&aside).map_err(fail)?;
+    }
+    let file = disk.create(&aside).map_err(fail)?;
+    let mut out = header.encode().to_vec();
+    let mut written = 0;
+    let mut offset = HEADER_BYTES as u64;
+    let mut chunk = Vec::new();
+    let mut skip = 0;
+    loop {
+        let frame = match parse(&chunk[skip..]) {
+            Parsed::Frame(frame) => frame,
+            Parsed::Short(whole) => {
+                chunk = read_up_to(&*log, whole.max(CHUNK_BYTES), offset).map_err(|e| failed("read", &path, &e))?;
+                skip = 0;
+                if chunk.len() < whole {
+                    break;
+                }
+                continue;
+            }
+            Parsed::Bad(_) if chunk[skip..].iter().all(|b| *b == 0) => break,
+            Parsed::Bad(why) => {
+                let detail = format!("{}: offset {offset}: {why}; nothing was changed", path.display());
+                return Err(Error::new(Reason::DataCorrupt, detail));
+            }
+        };
+        let whole = frame.len();
+        match (frame.kind, frame.payload.get(..Cid::KEY_BYTES).map(Cid::from_key)) {
+            (FrameKind::Block, Some(Ok(cid))) => {
+                let len = (FRAME_HEADER_BYTES + frame.payload.len() - BLOCK_PREFIX_BYTES) as u32;
+                BlockHint { cid, offset, len, crc: frame.crc }.append(&mut out);
+            }
+            _ => out.extend_from_slice(&chunk[skip..skip + whole]),
+        }
+        offset += whole as u64;
+        skip += whole;
+        if out.len() >= CHUNK_BYTES {
+            file.write_all_at(&out, written).map_err(fail)?;
+            written += out.len() as u64;
+            out.clear();
+        }
+    }
+    file.write_all_at(&out, written).map_err(fail)?;
+    let to = path.with_extension("hint");
+    disk.rename(&aside, &to).map_err(fail)
+}
