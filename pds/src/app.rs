@@ -1,6 +1,7 @@
 //! What every request needs.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use backend_api::{Account, AccountName, AccountStatus, Backend, Did};
 
@@ -33,6 +34,8 @@ pub struct App {
     pub turns: Turns,
     /// Patience.
     pub timing: Timing,
+    /// Subscribers of the firehose.
+    pub subscribers: AtomicUsize,
     /// Knows when the host is ending.
     pub closing: Closing,
 }
@@ -58,6 +61,7 @@ impl App {
             tids: TidClock::default(),
             turns: Turns::default(),
             timing,
+            subscribers: AtomicUsize::new(0),
             closing,
         })
     }

@@ -1,5 +1,7 @@
 //! The one place where this host asks for the time and for random bytes.
 
+#![allow(clippy::disallowed_methods, reason = "the host's room of time and randomness")]
+
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use backend_api::{IdempotencyKey, Micros};

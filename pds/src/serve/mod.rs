@@ -4,8 +4,10 @@ mod banner;
 mod signals;
 mod upkeep;
 
+use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::Router;
@@ -21,7 +23,7 @@ use crate::closing::Closing;
 use crate::config::Config;
 use crate::identity::directory;
 use crate::identity::host::Host;
-use crate::{storage, xrpc};
+use crate::{cli, storage, xrpc};
 
 /// The host's patience.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,20 +62,27 @@ pub fn run(config: Config, dev: bool) -> Result<(), Failure> {
         let ended = signals::ended()?;
         let storage = config.storage.clone();
         let backend = tokio::task::spawn_blocking(move || storage::open(&storage)).await??;
-        let server = Server::start(&config, Arc::clone(&backend), dev, Timing::default()).await;
-        let result = match server {
-            Ok(server) => {
-                banner::print(&server.host, server.address, server.plc_address);
-                ended.await;
-                tracing::info!("ending");
-                server.stop().await;
-                Ok(())
-            }
-            Err(failure) => Err(failure),
-        };
+        let result = until(ended, &config, &backend, dev).await;
         backend.close().await?;
         result
     })
+}
+
+async fn until(
+    ended: impl Future<Output = ()>,
+    config: &Config,
+    backend: &Arc<dyn Backend>,
+    dev: bool,
+) -> Result<(), Failure> {
+    let server = Server::start(config, Arc::clone(backend), dev, Timing::default()).await?;
+    std::fs::create_dir_all(&config.data_directory)?;
+    let control = cli::listen(&config.data_directory, Arc::clone(backend))?;
+    banner::print(&server.app.host, server.address, server.plc_address);
+    ended.await;
+    tracing::info!("ending");
+    control.stop().await;
+    server.stop().await;
+    Ok(())
 }
 
 /// A host that listens.
@@ -82,7 +91,7 @@ pub struct Server {
     pub address: SocketAddr,
     /// Where its did:plc directory listens, under `serve --dev`.
     pub plc_address: Option<SocketAddr>,
-    host: Host,
+    app: Arc<App>,
     closing: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
     timing: Timing,
@@ -100,13 +109,19 @@ impl Server {
         let plc_address = plc_listener.as_ref().map(TcpListener::local_addr).transpose()?;
         let (closing, closes) = Closing::new();
         let host = Host::new(&config.hostname, address.port(), dev)?;
-        let app = Arc::new(App::new(Arc::clone(&backend), host.clone(), timing, closes.clone()).await?);
+        let app = Arc::new(App::new(Arc::clone(&backend), host, timing, closes.clone()).await?);
         let mut tasks = vec![
             serve(listener, xrpc::router(Arc::clone(&app)), closes.clone()),
             tokio::spawn(upkeep::run(backend, timing.sweep, closes.clone())),
         ];
-        tasks.extend(plc_listener.map(|listener| serve(listener, directory::router(app), closes)));
-        Ok(Self { address, plc_address, host, closing, tasks, timing })
+        tasks.extend(plc_listener.map(|listener| serve(listener, directory::router(Arc::clone(&app)), closes)));
+        Ok(Self { address, plc_address, app, closing, tasks, timing })
+    }
+
+    /// How many follow the firehose now.
+    #[must_use]
+    pub fn subscribers(&self) -> usize {
+        self.app.subscribers.load(Ordering::Relaxed)
     }
 
     /// Stops: takes no more connections, ends subscriptions, waits a while for the requests that run.

@@ -1,0 +1,111 @@
+//! Logging in, staying logged in, logging out.
+
+use serde_json::{Value, json};
+
+use crate::support::{Answer, Host, Person};
+
+const REFRESH: &str = "com.atproto.server.refreshSession";
+
+async fn login(host: &Host, identifier: &str, password: &str) -> Answer {
+    let body = json!({"identifier": identifier, "password": password});
+    host.call("com.atproto.server.createSession", None, body).await
+}
+
+#[tokio::test]
+async fn every_name_of_the_account_logs_in() {
+    let host = Host::start().await;
+    let alice = host.join("alice").await;
+    for name in ["alice.test", "ALICE.TEST", "alice@example.com", "Alice@Example.com", alice.did.as_str()] {
+        let session = Person::from_json(&login(&host, name, "correct horse").await.json());
+        assert_eq!(session.did, alice.did, "{name}");
+        assert_ne!(session.refresh, alice.refresh);
+    }
+}
+
+#[tokio::test]
+async fn whoever_is_not_the_owner_is_told_nothing() {
+    let host = Host::start().await;
+    host.join("alice").await;
+    let mut messages = Vec::new();
+    for (name, password) in
+        [("alice.test", "wrong"), ("bob.test", "correct horse"), ("did:plc:nobody", "x"), ("", ""), ("a b", "x"), ("@", "x")]
+    {
+        messages.push(login(&host, name, password).await.refused(401, "AuthenticationRequired"));
+    }
+    messages.dedup();
+    assert_eq!(messages.len(), 1, "{messages:?}");
+    host.call("com.atproto.server.createSession", None, json!({"identifier": "alice.test"}))
+        .await
+        .refused(400, "InvalidRequest");
+}
+
+#[tokio::test]
+async fn a_refresh_token_is_followed_by_another() {
+    let host = Host::start().await;
+    let alice = host.join("alice").await;
+    let first = Person::from_json(&host.call(REFRESH, Some(&alice.refresh), Value::Null).await.json());
+    assert_eq!(first.did, alice.did);
+    let second = Person::from_json(&host.call(REFRESH, Some(&first.refresh), Value::Null).await.json());
+    host.query_as("com.atproto.server.getSession", &[], Some(&second.access)).await.json();
+}
+
+/// LESSONS A25: a client whose answer was lost refreshes again with the token that it has.
+#[tokio::test]
+async fn refreshing_twice_does_not_log_out() {
+    let host = Host::start().await;
+    let alice = host.join("alice").await;
+    let tries = (0..6).map(|_| host.call(REFRESH, Some(&alice.refresh), Value::Null));
+    let answers = futures::future::join_all(tries).await;
+    let sessions: Vec<Person> = answers.into_iter().map(|answer| Person::from_json(&answer.json())).collect();
+    // All got the same successor: it can be used, once by each, and nobody is logged out by another.
+    for session in &sessions {
+        host.query_as("com.atproto.server.getSession", &[], Some(&session.access)).await.json();
+        Person::from_json(&host.call(REFRESH, Some(&session.refresh), Value::Null).await.json());
+    }
+    let kinds = backend_api::RowScope::Kind(backend_api::RowKind::RefreshToken);
+    let rows = host.backend.rows(&kinds, None, 100).await.unwrap().items;
+    assert_eq!(rows.len(), 3, "the first token, its successor, and that one's");
+}
+
+#[tokio::test]
+async fn a_session_that_was_ended_is_over() {
+    let host = Host::start().await;
+    let alice = host.join("alice").await;
+    let other = Person::from_json(&login(&host, "alice.test", "correct horse").await.json());
+    let next = Person::from_json(&host.call(REFRESH, Some(&alice.refresh), Value::Null).await.json());
+    host.call("com.atproto.server.deleteSession", Some(&next.refresh), Value::Null).await.json();
+    for token in [&alice.access, &next.access] {
+        host.query_as("com.atproto.server.getSession", &[], Some(token)).await.refused(400, "ExpiredToken");
+    }
+    for token in [&alice.refresh, &next.refresh] {
+        host.call(REFRESH, Some(token), Value::Null).await.refused(400, "ExpiredToken");
+    }
+    // Again is fine, and the other session goes on.
+    host.call("com.atproto.server.deleteSession", Some(&next.refresh), Value::Null).await.json();
+    host.query_as("com.atproto.server.getSession", &[], Some(&other.access)).await.json();
+}
+
+#[tokio::test]
+async fn tokens_are_for_their_purpose_only() {
+    let host = Host::start().await;
+    let alice = host.join("alice").await;
+    let host = &host;
+    let get = |token: String| async move { host.query_as("com.atproto.server.getSession", &[], Some(&token)).await };
+    get(alice.refresh.clone()).await.refused(400, "InvalidToken");
+    host.call(REFRESH, Some(&alice.access), Value::Null).await.refused(400, "InvalidToken");
+    host.call("com.atproto.server.deleteSession", Some(&alice.access), Value::Null).await.refused(400, "InvalidToken");
+    get("not.a.token".into()).await.refused(400, "InvalidToken");
+    host.query("com.atproto.server.getSession", &[]).await.refused(401, "AuthMissing");
+    host.call(REFRESH, None, Value::Null).await.refused(401, "AuthMissing");
+    let basic = host
+        .request(reqwest::Method::GET, "/xrpc/com.atproto.server.getSession")
+        .header("authorization", "Basic YTpi")
+        .send()
+        .await
+        .unwrap();
+    Answer::of(basic).await.refused(401, "InvalidToken");
+    // A token of another host is signed with another secret.
+    let elsewhere = Host::start().await;
+    let stranger = elsewhere.join("alice").await;
+    get(stranger.access).await.refused(400, "InvalidToken");
+}
