@@ -10,28 +10,47 @@
 //! use backend_api::{Backend, Micros};
 //! use conformance::{Fixture, ManualClock, Model, Options};
 //!
-//! struct ModelFixture(Arc<ManualClock>, std::sync::Mutex<Option<Arc<Model>>>);
+//! const OPTIONS: Options = Options { history_window_micros: 1_000_000, event_retention_micros: 2_000_000 };
 //!
-//! # const OPTIONS: Options = Options { history_window_micros: 1, event_retention_micros: 1 };
+//! #[derive(Default)]
+//! struct MyFixture {
+//!     clock: Arc<ManualClock>,
+//! # model: std::sync::Mutex<Option<Arc<Model>>>,
+//! }
+//!
 //! #[async_trait::async_trait]
-//! impl Fixture for ModelFixture {
-//!     fn options(&self) -> Options { OPTIONS }
-//!     fn set_time(&self, now: Micros) { self.0.set(now) }
-//!     async fn open(&self) -> Arc<dyn Backend> {
-//!         let model = Arc::new(Model::new(OPTIONS, self.0.clone()));
-//!         *self.1.lock().unwrap() = Some(model.clone());
-//!         model
+//! impl Fixture for MyFixture {
+//!     fn options(&self) -> Options {
+//!         OPTIONS
 //!     }
-//!     async fn reopen(&self, _: Arc<dyn Backend>) -> Arc<dyn Backend> {
-//!         let mut model = self.1.lock().unwrap();
-//!         let again = Arc::new(model.as_ref().unwrap().reopen());
-//!         *model = Some(again.clone());
-//!         again
+//!     fn set_time(&self, now: Micros) {
+//!         self.clock.set(now);
+//!     }
+//!     async fn open(&self) -> Arc<dyn Backend> {
+//!         // A new directory, or a new database.
+//! #       let model = Arc::new(Model::new(OPTIONS, self.clock.clone()));
+//! #       *self.model.lock().unwrap() = Some(model.clone());
+//! #       model
+//!     }
+//!     async fn reopen(&self, backend: Arc<dyn Backend>) -> Arc<dyn Backend> {
+//!         backend.close().await.expect("it closes");
+//!         // The same directory again.
+//! #       let again = Arc::new(self.model.lock().unwrap().as_ref().unwrap().reopen());
+//! #       *self.model.lock().unwrap() = Some(again.clone());
+//! #       again
 //!     }
 //! }
 //!
 //! // In tests/conformance.rs; the expression is evaluated for each case.
-//! conformance::suite!(ModelFixture(Arc::default(), Default::default()));
+//! conformance::suite!(MyFixture::default());
+//!
+//! // Random histories against the model, which must answer alike in everything.
+//! fn histories() {
+//!     for seed in 1..=20 {
+//!         conformance::history::differential(|| conformance::ModelFixture::new(OPTIONS), MyFixture::default, seed, 300);
+//!     }
+//! }
+//! # histories();
 //! ```
 //!
 //! After each case the store must find itself sound (`verify`), and a snapshot taken after a reopen must equal the one
@@ -51,6 +70,7 @@ mod clock;
 mod context;
 pub mod digest;
 mod fixture;
+pub mod history;
 mod model;
 mod outcome;
 mod registry;
@@ -59,6 +79,6 @@ pub mod scene;
 pub use clock::{Clock, ManualClock};
 pub use context::{Context, START, create_account, snapshot};
 pub use fixture::{Fixture, Options};
-pub use model::Model;
+pub use model::{Model, ModelFixture};
 pub use outcome::{Failure, Outcome};
 pub use registry::{CASES, Case, Running, run};

@@ -24,12 +24,12 @@ pub type Running = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 /// Every case.
 pub const CASES: &[Case] = crate::each_case!(table());
 
-/// Makes one test per case, in a module `conforms`. `$fixture` is evaluated for each of them and gives a new
+/// Makes one test per case, in a module `conformance_cases`. `$fixture` is evaluated for each of them and gives a new
 /// [`Fixture`](crate::Fixture).
 #[macro_export]
 macro_rules! suite {
     ($fixture:expr) => {
-        mod conforms {
+        mod conformance_cases {
             #[allow(unused_imports)]
             use super::*;
             $crate::each_case!(tests($fixture));

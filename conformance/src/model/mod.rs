@@ -5,6 +5,7 @@
 
 mod blobs;
 mod feeds;
+mod fixture;
 mod page;
 mod reads;
 mod rows;
@@ -24,6 +25,8 @@ use tokio::sync::watch;
 use crate::clock::Clock;
 use crate::fixture::Options;
 use state::State;
+
+pub use fixture::ModelFixture;
 
 /// An in-memory backend. A handle: what it holds outlives it, see [`Model::reopen`].
 pub struct Model {

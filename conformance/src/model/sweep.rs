@@ -91,8 +91,13 @@ impl State {
                         key.0 == id && block.refs == 0 && block.released <= pos
                     };
                     due.extend(self.blocks.iter().filter(unheld).map(|((id, cid), _)| Due::Block(*id, *cid)));
-                    let past = self.commits_of(id).into_iter().rev().skip(1);
-                    due.extend(past.map(|(rev, _)| Due::Commit(id, rev)));
+                    // A commit is past when the next one was made.
+                    for pair in self.commits_of(id).windows(2) {
+                        let [(rev, _), (_, next)] = pair else { continue };
+                        if next.pos <= pos {
+                            due.push(Due::Commit(id, *rev));
+                        }
+                    }
                 }
                 Sweep::Repo(_) | Sweep::Blobs(_) => continue,
             }
