@@ -1,94 +1,15 @@
 //! The embedded engine passes the whole suite.
 
-use std::sync::{Arc, Mutex};
+mod common;
 
-use async_trait::async_trait;
-use backend_api::{Backend, Maintenance, Micros};
-use backend_tranquil::Tranquil;
-use backend_tranquil::io::{Clock, Env};
-use conformance::{Clock as _, Fixture, ManualClock, Options};
-
-const OPTIONS: Options =
-    Options { history_window_micros: 72 * 3_600_000_000, event_retention_micros: 100 * 3_600_000_000 };
-
-struct TestClock(Arc<ManualClock>);
-
-impl Clock for TestClock {
-    fn now(&self) -> Micros {
-        self.0.now()
-    }
-
-    fn monotonic_ns(&self) -> u64 {
-        0
-    }
-}
-
-struct TranquilFixture {
-    directory: tempfile::TempDir,
-    clock: Arc<ManualClock>,
-    store: Mutex<Option<Arc<Tranquil>>>,
-    /// Small enough that files, segments and memtables come to their end within a case.
-    small: bool,
-}
-
-impl TranquilFixture {
-    fn new(small: bool) -> Self {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        Self { directory, clock: Arc::default(), store: Mutex::default(), small }
-    }
-
-    fn open_store(&self) -> Arc<Tranquil> {
-        let mut options = backend_tranquil::Options::new(self.directory.path().join("store"));
-        options.history_window_us = OPTIONS.history_window_micros;
-        options.event_retention_us = OPTIONS.event_retention_micros;
-        options.log_file_bytes = 1 << 20;
-        options.cache_bytes = 4 << 20;
-        options.reader_threads = 2;
-        if self.small {
-            options.log_file_bytes = 8 << 10;
-            options.segment_bytes = 4 << 10;
-            options.memtable_bytes_max = 4 << 10;
-            options.ring_bytes = 1 << 10;
-            options.hot_bytes = 1 << 10;
-            options.snapshot_log_bytes_min = 16 << 10;
-            options.map_sealed_segments = true;
-        }
-        let env = Env { clock: Arc::new(TestClock(Arc::clone(&self.clock))), ..Env::real() };
-        let store = Tranquil::open_in(env, options).expect("the store opens");
-        *self.store.lock().unwrap() = Some(Arc::clone(&store));
-        store
-    }
-}
-
-#[async_trait]
-impl Fixture for TranquilFixture {
-    fn options(&self) -> Options {
-        OPTIONS
-    }
-
-    fn set_time(&self, now: Micros) {
-        self.clock.set(now);
-    }
-
-    async fn open(&self) -> Arc<dyn Backend> {
-        self.open_store()
-    }
-
-    async fn reopen(&self, _: Arc<dyn Backend>) -> Arc<dyn Backend> {
-        let store = self.store.lock().unwrap().take();
-        if let Some(store) = store {
-            store.close().await.expect("the store closes");
-        }
-        self.open_store()
-    }
-}
-
+/// With the default sizes.
 mod usual {
-    use super::TranquilFixture;
+    use crate::common::TranquilFixture;
     conformance::suite!(TranquilFixture::new(false));
 }
 
+/// With sizes so small that files, segments and memtables come to their end within a case.
 mod small {
-    use super::TranquilFixture;
+    use crate::common::TranquilFixture;
     conformance::suite!(TranquilFixture::new(true));
 }

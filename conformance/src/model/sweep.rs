@@ -30,7 +30,6 @@ enum Due {
 impl State {
     /// Forgets up to `budget` entries of what is due at `now`.
     pub(super) fn sweep(&mut self, now: Micros, options: Options, budget: usize) -> SweepReport {
-        self.swept_at = self.swept_at.max(now);
         let mut due = Vec::new();
         self.due_history(now, options, &mut due);
         self.due_sweeps(now, options, &mut due);
@@ -43,6 +42,8 @@ impl State {
         due.retain(|entry| seen.insert(entry.clone()));
         let mut report = SweepReport { done: due.len() <= budget, ..SweepReport::default() };
         for entry in due.into_iter().take(budget) {
+            // Later mutations have no earlier time: what was forgotten because of its time stays so.
+            self.swept_at = self.swept_at.max(now);
             match &entry {
                 Due::Block(..) => report.blocks += 1,
                 Due::Row(_) => report.rows += 1,
