@@ -101,7 +101,7 @@ impl CarReader {
     /// # Errors
     /// [`Reason::BadCar`], [`Reason::BadCid`], [`Reason::HashMismatch`], or [`Reason::TooLarge`] beyond a limit, each
     /// with the offset in the file. The same error comes again from then on.
-    #[allow(clippy::should_implement_trait)] // `None` is not the end.
+    #[allow(clippy::should_implement_trait, reason = "`None` is not the end")]
     pub fn next(&mut self) -> Result<Option<CarEvent>> {
         if let Some(fault) = &self.fault {
             return Err(fault.clone());

@@ -70,7 +70,7 @@ impl Answers {
 
 /// The way to tell the server that its work is no longer wanted: dropping this does. The last answer still comes.
 pub struct HangUp {
-    #[allow(dead_code)] // Held open, for closing it is what says so.
+    #[allow(dead_code, reason = "held open, for closing it is what says so")]
     write: OwnedWriteHalf,
 }
 
