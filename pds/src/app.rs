@@ -1,9 +1,9 @@
 //! What every request needs.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 
 use backend_api::{Account, AccountName, AccountStatus, Backend, Did};
+use tokio::sync::watch;
 
 use crate::auth::password::Passwords;
 use crate::auth::token::Tokens;
@@ -34,8 +34,8 @@ pub struct App {
     pub turns: Turns,
     /// Patience.
     pub timing: Timing,
-    /// Subscribers of the firehose.
-    pub subscribers: AtomicUsize,
+    /// How many follow the firehose.
+    pub subscribers: watch::Sender<usize>,
     /// Knows when the host is ending.
     pub closing: Closing,
 }
@@ -61,7 +61,7 @@ impl App {
             tids: TidClock::default(),
             turns: Turns::default(),
             timing,
-            subscribers: AtomicUsize::new(0),
+            subscribers: watch::Sender::new(0),
             closing,
         })
     }

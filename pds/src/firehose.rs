@@ -6,7 +6,6 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
@@ -59,7 +58,7 @@ impl Subscriber {
     /// Serves it until it goes.
     pub async fn run(mut self, cursor: Option<Seq>) {
         let app = Arc::clone(&self.app);
-        app.subscribers.fetch_add(1, Ordering::Relaxed);
+        app.subscribers.send_modify(|count| *count += 1);
         let end = match self.start(cursor).await {
             Ok(after) => match self.follow(after).await {
                 Ok(never) => match never {},
@@ -68,7 +67,7 @@ impl Subscriber {
             Err(end) => end,
         };
         self.finish(end).await;
-        app.subscribers.fetch_sub(1, Ordering::Relaxed);
+        app.subscribers.send_modify(|count| *count -= 1);
     }
 
     /// Where delivery starts: after the cursor; live without one; with the oldest event for 0; with the oldest, and a

@@ -97,3 +97,90 @@ pub fn answer(stream: impl Stream<Item = Result<Bytes>> + Send + 'static) -> Res
     let logged = stream.inspect_err(|e| tracing::error!("a CAR file was cut short: {e}"));
     ([(CONTENT_TYPE, "application/vnd.ipld.car")], Body::from_stream(logged)).into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use backend_api::Reason;
+    use backend_api::car::{CarEvent, CarReader};
+
+    use super::super::testing::{Counting, repo};
+    use super::*;
+
+    async fn read(stream: impl Stream<Item = Result<Bytes>>) -> Result<Vec<Cid>> {
+        let mut reader = CarReader::new();
+        let mut cids = Vec::new();
+        let mut stream = Box::pin(stream);
+        while let Some(piece) = stream.try_next().await? {
+            assert!(piece.len() < PIECE_BYTES + 10_000, "a piece of {} bytes", piece.len());
+            reader.push(&piece);
+            while let Some(event) = reader.next()? {
+                if let CarEvent::Block { cid, .. } = event {
+                    cids.push(cid);
+                }
+            }
+        }
+        reader.finish()?;
+        Ok(cids)
+    }
+
+    fn records(count: u64) -> BTreeMap<String, u64> {
+        (0..count).map(|n| (format!("com.example.a/{n:06}"), n)).collect()
+    }
+
+    /// Promise 7 of the first issue: cost in proportion to the change, whatever the size of the repo.
+    #[tokio::test]
+    async fn since_reads_in_proportion_to_the_change() {
+        let mut costs = Vec::new();
+        for count in [500, 20_000] {
+            let mut records = records(count);
+            let (old, mut blocks) = repo(&records);
+            records.insert("com.example.a/000250x".into(), 1_000_001);
+            records.insert("com.example.a/000100".into(), 1_000_002);
+            records.remove("com.example.a/000400");
+            let (new, new_blocks) = repo(&records);
+            blocks.extend(new_blocks);
+            let commit = blocks.put(Bytes::from_static(b"commit"));
+            let source = Counting::new(blocks);
+            let cids = read(since(source.clone(), commit, new, old).await.unwrap()).await.unwrap();
+            let changes = tree::changes(source.clone(), Some(old), new, usize::MAX).await.unwrap();
+            let expected =
+                changes.record_ops.iter().filter_map(|op| op.new).chain(changes.created_nodes).chain([commit]);
+            assert_eq!(cids.iter().copied().collect::<BTreeSet<_>>(), expected.collect());
+            assert_eq!(cids[0], commit);
+            costs.push(source.read());
+        }
+        // The tree of forty times the records is three layers higher.
+        assert!(costs[1] < 120 && costs[1] < 3 * costs[0], "blocks read of 500 and of 20,000 records: {costs:?}");
+    }
+
+    #[tokio::test]
+    async fn a_whole_repo_is_read_once() {
+        let (root, mut blocks) = repo(&records(3_000));
+        let commit = blocks.put(Bytes::from_static(b"commit"));
+        let total = blocks.len();
+        let source = Counting::new(blocks);
+        let cids = read(whole(source.clone(), commit, root)).await.unwrap();
+        assert_eq!((cids.len(), source.read()), (total, total));
+    }
+
+    #[tokio::test]
+    async fn a_missing_block_ends_the_stream_with_an_error() {
+        let (root, mut blocks) = repo(&records(3_000));
+        let commit = blocks.put(Bytes::from_static(b"commit"));
+        let lost = Cid::of_block(&super::super::testing::record(1_500));
+        blocks.remove(&lost);
+        let error = read(whole(Counting::new(blocks), commit, root)).await.unwrap_err();
+        assert_eq!(error.reason(), Reason::BlockMissing);
+        assert!(error.detail().contains(&lost.to_string()), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_file_without_a_root_is_a_car_file() {
+        let block = Bytes::from_static(b"\xa0");
+        let cid = Cid::of_block(&block);
+        assert_eq!(read(rootless(vec![(cid, block)])).await.unwrap(), [cid]);
+        assert_eq!(read(rootless(vec![])).await.unwrap(), []);
+    }
+}

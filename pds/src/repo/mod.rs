@@ -9,6 +9,8 @@ mod commit;
 pub mod data;
 mod links;
 pub mod record;
+#[cfg(test)]
+mod testing;
 pub mod tids;
 mod tree;
 pub mod turns;

@@ -25,7 +25,6 @@ impl<S: BlockSource + Clone + 'static> Tree<S> {
         Ok(Self(Mst::load(Arc::new(overlay.clone()), root, None)))
     }
 
-
     /// The record at a path.
     pub async fn get(&self, path: &RecordPath) -> Result<Option<Cid>> {
         key(path)?;
@@ -72,4 +71,80 @@ fn error(e: RepoError) -> Error {
         _ => Reason::BadTree,
     };
     Error::new(reason, format!("the repo's tree: {e}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::testing::{Counting, Numbers, record, repo};
+    use super::*;
+
+    fn path(key: &str) -> RecordPath {
+        key.parse().unwrap()
+    }
+
+    /// jacquard's tree against ours, which passes the published vectors: after every batch the same root.
+    #[tokio::test]
+    async fn every_change_gives_the_one_tree_of_its_records() {
+        let mut numbers = Numbers(7);
+        let mut records = BTreeMap::new();
+        for round in 0..250 {
+            let (root, blocks) = repo(&records);
+            let overlay = Overlay::new(blocks);
+            let mut tree = Tree::load(&overlay, &root).unwrap();
+            // The tree grows, shrinks to nothing, and grows again.
+            let shrinking = round % 100 >= 60;
+            for _ in 0..1 + numbers.below(12) {
+                let key = format!("com.example.{}/{}", ["a", "b"][numbers.below(2) as usize], numbers.below(120));
+                let found = tree.get(&path(&key)).await.unwrap();
+                assert_eq!(found, records.get(&key).map(|n| Cid::of_block(&record(*n))));
+                if found.is_some() && (shrinking || numbers.below(4) == 0) {
+                    tree.delete(&path(&key)).await.unwrap();
+                    records.remove(&key);
+                } else if !shrinking {
+                    let n = numbers.below(1_000);
+                    tree.put(&path(&key), &Cid::of_block(&record(n))).await.unwrap();
+                    records.insert(key, n);
+                }
+            }
+            if shrinking {
+                for key in records.keys().take(4).cloned().collect::<Vec<_>>() {
+                    tree.delete(&path(&key)).await.unwrap();
+                    records.remove(&key);
+                }
+            }
+            let new = tree.finish().await.unwrap();
+            let (expected, nodes) = repo(&records);
+            assert_eq!(new, expected, "round {round}, {} records", records.len());
+            for (cid, _) in nodes.iter() {
+                let is_node = backend_api::tree::Node::decode(cid, nodes.get(cid).unwrap()).is_ok();
+                assert!(!is_node || BlockSource::blocks(&overlay, &[*cid]).await.unwrap()[0].is_some(), "{cid}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_write_reads_the_way_to_its_record_and_not_the_tree() {
+        let records: BTreeMap<String, u64> = (0..5_000).map(|n| (format!("com.example.a/{n:06}"), n)).collect();
+        let (root, blocks) = repo(&records);
+        let source = Counting::new(blocks);
+        let overlay = Overlay::new(source.clone());
+        let mut tree = Tree::load(&overlay, &root).unwrap();
+        tree.put(&path("com.example.a/002500x"), &Cid::of_block(&record(1))).await.unwrap();
+        tree.finish().await.unwrap();
+        assert!(source.read() < 40, "{} blocks were read", source.read());
+    }
+
+    #[tokio::test]
+    async fn what_the_tree_cannot_hold_is_refused_and_what_is_missing_is_named() {
+        let (root, blocks) = repo(&BTreeMap::new());
+        let mut tree = Tree::load(&Overlay::new(blocks), &root).unwrap();
+        let long = path(&format!("com.example.a/{}", "k".repeat(KEY_BYTES_MAX)));
+        assert_eq!(tree.put(&long, &root).await.unwrap_err().reason(), Reason::BadRecordKey);
+        assert_eq!(tree.get(&long).await.unwrap_err().reason(), Reason::BadRecordKey);
+        let nothing = Overlay::new(backend_api::tree::BlockMap::new());
+        let tree = Tree::load(&nothing, &root).unwrap();
+        assert_eq!(tree.get(&path("com.example.a/b")).await.unwrap_err().reason(), Reason::BlockMissing);
+    }
 }

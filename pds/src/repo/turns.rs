@@ -1,6 +1,6 @@
 //! Turns of the writers of one repo.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
 use backend_api::Did;
 use tokio::sync::{Mutex, MutexGuard};
@@ -12,12 +12,12 @@ const LOCKS: usize = 1024;
 /// head); these only keep writers of this process from building commits that are bound to lose.
 pub struct Turns {
     locks: Box<[Mutex<()>]>,
-    hasher: RandomState,
+    hasher: BuildHasherDefault<DefaultHasher>,
 }
 
 impl Default for Turns {
     fn default() -> Self {
-        Self { locks: (0..LOCKS).map(|_| Mutex::new(())).collect(), hasher: RandomState::new() }
+        Self { locks: (0..LOCKS).map(|_| Mutex::new(())).collect(), hasher: BuildHasherDefault::new() }
     }
 }
 

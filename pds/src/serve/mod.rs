@@ -7,7 +7,6 @@ mod upkeep;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::Router;
@@ -118,15 +117,17 @@ impl Server {
         Ok(Self { address, plc_address, app, closing, tasks, timing })
     }
 
-    /// How many follow the firehose now.
+    /// How many follow the firehose.
     #[must_use]
-    pub fn subscribers(&self) -> usize {
-        self.app.subscribers.load(Ordering::Relaxed)
+    pub fn subscribers(&self) -> watch::Receiver<usize> {
+        self.app.subscribers.subscribe()
     }
 
     /// Stops: takes no more connections, ends subscriptions, waits a while for the requests that run.
     pub async fn stop(self) {
         let _ = self.closing.send(true);
+        let mut subscribers = self.subscribers();
+        let _ = timeout(self.timing.end, subscribers.wait_for(|count| *count == 0)).await;
         for mut task in self.tasks {
             if timeout(self.timing.end, &mut task).await.is_err() {
                 tracing::warn!("requests were still running at the end, and were cut");

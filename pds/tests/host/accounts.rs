@@ -102,7 +102,11 @@ async fn a_deleted_account_is_gone_and_its_name_is_free() {
     host.create(&alice, POST, json!({"text": "hi"})).await;
     let mut firehose = host.subscribe(None).await;
     let delete = |password: &str| {
-        host.call("com.atproto.server.deleteAccount", None, json!({"did": alice.did, "password": password, "token": "-"}))
+        host.call(
+            "com.atproto.server.deleteAccount",
+            None,
+            json!({"did": alice.did, "password": password, "token": "-"}),
+        )
     };
     delete("wrong").await.refused(401, "AuthenticationRequired");
     delete("correct horse").await.json();
@@ -114,7 +118,9 @@ async fn a_deleted_account_is_gone_and_its_name_is_free() {
     host.query("com.atproto.sync.getRepoStatus", &did).await.refused(400, "RepoNotFound");
     host.query("com.atproto.repo.describeRepo", &[("repo", alice.did.as_str())]).await.refused(400, "RepoNotFound");
     host.query_as("com.atproto.server.getSession", &[], Some(&alice.access)).await.refused(400, "ExpiredToken");
-    host.call("com.atproto.server.refreshSession", Some(&alice.refresh), Value::Null).await.refused(400, "ExpiredToken");
+    host.call("com.atproto.server.refreshSession", Some(&alice.refresh), Value::Null)
+        .await
+        .refused(400, "ExpiredToken");
     delete("correct horse").await.refused(401, "AuthenticationRequired");
     let other = host.join("alice").await;
     assert_ne!(other.did, alice.did);
@@ -128,7 +134,8 @@ async fn accounts_and_sessions_survive_a_restart() {
     let host = host.restart().await;
     assert_eq!(host.latest_commit(&alice).await["cid"], written["commit"]["cid"]);
     host.create(&alice, POST, json!({"text": "after"})).await;
-    let listed = host.query("com.atproto.repo.listRecords", &[("repo", "alice.test"), ("collection", POST)]).await.json();
+    let listed =
+        host.query("com.atproto.repo.listRecords", &[("repo", "alice.test"), ("collection", POST)]).await.json();
     assert_eq!(listed["records"].as_array().unwrap().len(), 2);
     assert_eq!(listed["records"][0]["value"]["text"], "after");
 }

@@ -38,7 +38,8 @@ async fn all_writes_are_one_commit_and_one_event() {
     let kinds: Vec<&str> = answer["results"].as_array().unwrap().iter().map(|r| r["$type"].as_str().unwrap()).collect();
     assert_eq!(
         kinds,
-        ["updateResult", "deleteResult", "createResult", "createResult"].map(|k| format!("com.atproto.repo.applyWrites#{k}"))
+        ["updateResult", "deleteResult", "createResult", "createResult"]
+            .map(|k| format!("com.atproto.repo.applyWrites#{k}"))
     );
     assert_eq!(answer["results"][0]["uri"], format!("at://{}/{POST}/a", alice.did));
     assert_eq!(answer["commit"], host.latest_commit(&alice).await);

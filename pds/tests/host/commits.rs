@@ -22,7 +22,8 @@ impl Numbers {
 async fn every_commit_of_a_random_history_can_be_checked_and_taken_back() {
     let host = Host::start().await;
     let alice = host.join("alice").await;
-    let document = host.query("com.atproto.repo.describeRepo", &[("repo", "alice.test")]).await.json()["didDoc"].clone();
+    let document =
+        host.query("com.atproto.repo.describeRepo", &[("repo", "alice.test")]).await.json()["didDoc"].clone();
     let key = public_key(&document);
     let mut numbers = Numbers(42);
     let mut model: BTreeMap<String, u64> = BTreeMap::new();
@@ -62,7 +63,10 @@ async fn every_commit_of_a_random_history_can_be_checked_and_taken_back() {
         }
         check_commit(&frame, &key).await;
         let expected = since.as_ref().map(|(rev, _): &(String, _)| rev.as_str());
-        assert_eq!(frame.body.get("since").map(|value| matches!(value, ipld_core::ipld::Ipld::Null)), Some(expected.is_none()));
+        assert_eq!(
+            frame.body.get("since").map(|value| matches!(value, ipld_core::ipld::Ipld::Null)),
+            Some(expected.is_none())
+        );
         if let Some((rev, data)) = &since {
             assert_eq!(frame.text("since"), rev);
             assert_eq!(frame.cid("prevData"), Some(*data), "the chain of trees");
@@ -87,7 +91,8 @@ async fn every_commit_of_a_random_history_can_be_checked_and_taken_back() {
 async fn a_record_that_was_there_before_is_carried_again() {
     let host = Host::start().await;
     let alice = host.join("alice").await;
-    let key = public_key(&host.query("com.atproto.repo.describeRepo", &[("repo", "alice.test")]).await.json()["didDoc"]);
+    let key =
+        public_key(&host.query("com.atproto.repo.describeRepo", &[("repo", "alice.test")]).await.json()["didDoc"]);
     for (rkey, n) in [("a", 1), ("b", 1), ("a", 2), ("a", 1)] {
         host.put(&alice, POST, rkey, json!({"n": n})).await;
     }

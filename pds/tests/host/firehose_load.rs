@@ -67,7 +67,7 @@ async fn two_hundred_live_subscribers_each_see_every_event() {
         firehose.ping().await;
         subscriptions.push(firehose);
     }
-    assert_eq!(host.server.subscribers(), 200);
+    assert_eq!(*host.server.subscribers().borrow(), 200);
     let head = 4 + 50;
     let readers = subscriptions.into_iter().map(|mut firehose| {
         tokio::spawn(async move { firehose.up_to(head).await.into_iter().map(|frame| frame.bytes).collect::<Vec<_>>() })
@@ -91,12 +91,10 @@ async fn a_subscriber_that_stands_still_is_ended_and_can_come_back() {
     let head = host.head().await;
     let stored = host.stored_frames(0).await;
     let mut stuck = Subscription::open(host.server.address, Some(0), Some(SMALL_BUFFER_BYTES)).await;
-    let ended = async {
-        while host.server.subscribers() > 0 {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(60), ended).await.expect("the host gives up on it");
+    let mut subscribers = host.server.subscribers();
+    subscribers.wait_for(|count| *count == 1).await.unwrap();
+    let ended = tokio::time::timeout(Duration::from_secs(60), subscribers.wait_for(|count| *count == 0)).await;
+    ended.expect("the host gives up on it").unwrap();
     let mut seen = Vec::new();
     while let Some(frame) = stuck.next().await {
         if frame.kind == "error" {

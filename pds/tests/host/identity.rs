@@ -17,7 +17,9 @@ async fn the_local_directory_answers_with_the_document() {
     let plc = host.plc_url.clone().unwrap();
     let fetch = |did: String| {
         let url = format!("{plc}/{did}");
-        async move { Answer::of(reqwest::Client::builder().no_proxy().build().unwrap().get(url).send().await.unwrap()).await }
+        async move {
+            Answer::of(reqwest::Client::builder().no_proxy().build().unwrap().get(url).send().await.unwrap()).await
+        }
     };
     let document = fetch(alice.did.to_string()).await.json();
     assert_eq!(document["id"], alice.did.as_str());
@@ -68,5 +70,8 @@ async fn without_a_directory_accounts_are_did_web_of_their_handle() {
     create("alice.pds.example.com").await.refused(400, "HandleNotAvailable");
     let described: Value = host.query("com.atproto.server.describeServer", &[]).await.json();
     assert_eq!(described["availableUserDomains"], json!([".pds.example.com"]));
-    assert_eq!((&described["did"], &described["inviteCodeRequired"]), (&json!("did:web:pds.example.com"), &json!(false)));
+    assert_eq!(
+        (&described["did"], &described["inviteCodeRequired"]),
+        (&json!("did:web:pds.example.com"), &json!(false))
+    );
 }

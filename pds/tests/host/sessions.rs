@@ -27,9 +27,14 @@ async fn whoever_is_not_the_owner_is_told_nothing() {
     let host = Host::start().await;
     host.join("alice").await;
     let mut messages = Vec::new();
-    for (name, password) in
-        [("alice.test", "wrong"), ("bob.test", "correct horse"), ("did:plc:nobody", "x"), ("", ""), ("a b", "x"), ("@", "x")]
-    {
+    for (name, password) in [
+        ("alice.test", "wrong"),
+        ("bob.test", "correct horse"),
+        ("did:plc:nobody", "x"),
+        ("", ""),
+        ("a b", "x"),
+        ("@", "x"),
+    ] {
         messages.push(login(&host, name, password).await.refused(401, "AuthenticationRequired"));
     }
     messages.dedup();

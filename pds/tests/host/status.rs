@@ -70,10 +70,9 @@ async fn an_owner_switches_the_account_off_and_on() {
 #[tokio::test]
 async fn what_the_operator_took_down_the_owner_cannot_put_up() {
     let host = Host::start().await;
-    for (name, status, error) in [
-        ("alice", AccountStatus::Takendown, "RepoTakendown"),
-        ("bob", AccountStatus::Suspended, "RepoSuspended"),
-    ] {
+    for (name, status, error) in
+        [("alice", AccountStatus::Takendown, "RepoTakendown"), ("bob", AccountStatus::Suspended, "RepoSuspended")]
+    {
         let person = host.join(name).await;
         host.put(&person, POST, "a", json!({"n": 1})).await;
         set_status(&host, &person, status).await;

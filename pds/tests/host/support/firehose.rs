@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use backend_api::cbor::{self, Reader};
 use backend_api::Cid;
+use backend_api::cbor::{self, Reader};
 use bytes::Bytes;
 use futures::{SinkExt, StreamExt};
 use ipld_core::ipld::Ipld;

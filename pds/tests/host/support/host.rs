@@ -106,7 +106,8 @@ impl Host {
 
     /// A new account `name.test`.
     pub async fn join(&self, name: &str) -> Person {
-        let body = json!({"handle": format!("{name}.test"), "email": format!("{name}@example.com"), "password": PASSWORD});
+        let body =
+            json!({"handle": format!("{name}.test"), "email": format!("{name}@example.com"), "password": PASSWORD});
         Person::from_json(&self.call("com.atproto.server.createAccount", None, body).await.json())
     }
 
