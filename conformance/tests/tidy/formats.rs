@@ -9,7 +9,7 @@ use super::source::{files, line_of};
 const GOLDEN: &str = "backend-tranquil/golden/";
 
 /// Blocks of a page: line, name, bytes.
-fn blocks<'a>(text: &'a str) -> Vec<(usize, &'a str, &'a str)> {
+fn blocks(text: &str) -> Vec<(usize, &str, &str)> {
     let starts = text.match_indices("```text ").map(|(at, fence)| (at, at + fence.len()));
     starts
         .filter_map(|(at, name)| {

@@ -70,7 +70,8 @@ pub fn find_all<'a>(code: &'a str, needle: &'a str) -> impl Iterator<Item = usiz
     let ends_in_name = part(needle.as_bytes().last());
     code.match_indices(needle).map(|(at, _)| at).filter(move |at| {
         let before = at.checked_sub(1).and_then(|i| code.as_bytes().get(i));
-        !part(before) && !(ends_in_name && part(code.as_bytes().get(at + needle.len())))
+        let goes_on = ends_in_name && part(code.as_bytes().get(at + needle.len()));
+        !(part(before) || goes_on)
     })
 }
 
