@@ -101,6 +101,9 @@ impl Reader {
 
     fn events(&mut self, after: u64) -> Result<Vec<SnapshotItem>> {
         let events = self.events.events(after, STEP, STEP_BYTES)?;
+        if events.is_empty() && after < self.last_seq {
+            return Err(Error::new(Reason::DataCorrupt, format!("event {} is missing", after + 1)));
+        }
         let ours = events.into_iter().take_while(|e| e.seq.get() <= self.last_seq).collect::<Vec<_>>();
         self.at = match ours.last() {
             Some(event) if event.seq.get() < self.last_seq => At::Events(event.seq.get()),

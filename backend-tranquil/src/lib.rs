@@ -6,7 +6,6 @@
 //! - The commit log is the truth; one write and one sync per cycle make every mutation in it durable.
 //! - Metadata is a memtable over Fjall, derived from the log.
 //! - The event log holds the firehose's final frames, re-created from the log after a crash.
-#![warn(missing_docs)]
 
 mod backend;
 mod core;

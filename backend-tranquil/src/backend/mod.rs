@@ -58,7 +58,9 @@ impl Tranquil {
         let lock = DirectoryLock::take(&directory)?;
         let cache_bytes = options.cache_bytes;
         let reader_threads = options.reader_threads;
-        let open_kv = move |path: &Path| -> Result<Arc<dyn MetaKv>> { Ok(Arc::new(FjallKv::open(path, cache_bytes)?)) };
+        let disk = Arc::clone(&env.disk);
+        let open_kv =
+            move |path: &Path| -> Result<Arc<dyn MetaKv>> { Ok(Arc::new(FjallKv::open(&*disk, path, cache_bytes)?)) };
         let opened = open(env, options, &open_kv)?;
         let shared = Arc::clone(&opened.shared);
         let runtime = Arc::new(Runtime::start(opened)?);

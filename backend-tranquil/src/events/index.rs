@@ -1,4 +1,5 @@
-//! The sparse index of a sealed segment, `events/0000000000000001.index`: after the header CRC-32 of the rest, number of
+//! The sparse index of a sealed segment, `events/0000000000000001.index`: after the header, whose number is that of the
+//! event that follows the segment, CRC-32 of the rest, number of
 //! entries (u32), entries of sequence number and offset (u64, u64). It only saves reading: a missing or damaged one is
 //! made again.
 
@@ -14,14 +15,20 @@ use crate::io::{Disk, failed, read_up_to};
 const ENTRIES_MAX: usize = 1 << 20;
 
 /// Writes the index beside its segment. Aside and renamed, never synced.
-pub fn write(disk: &dyn Disk, segment: &Path, store: StoreId, base: u64, index: &[(u64, u64)]) -> Result<()> {
+pub fn write(
+    disk: &dyn Disk,
+    segment: &Path,
+    store: StoreId,
+    (base, next): (u64, u64),
+    index: &[(u64, u64)],
+) -> Result<()> {
     let path = segment.with_extension("index");
     let aside = segment.with_extension("index-tmp");
     let fail = |e: std::io::Error| failed("write", &aside, &e);
     if disk.exists(&aside).map_err(fail)? {
         disk.remove(&aside).map_err(fail)?;
     }
-    let header = Header { kind: FileKind::EventIndex, store, number: base, base, chain: 0 };
+    let header = Header { kind: FileKind::EventIndex, store, number: next, base, chain: 0 };
     let mut out = header.encode().to_vec();
     out.extend_from_slice(&[0; 4]);
     out.extend_from_slice(&(index.len() as u32).to_le_bytes());
@@ -34,6 +41,14 @@ pub fn write(disk: &dyn Disk, segment: &Path, store: StoreId, base: u64, index: 
     let file = disk.create(&aside).map_err(fail)?;
     file.write_all_at(&out, 0).map_err(fail)?;
     disk.rename(&aside, &path).map_err(fail)
+}
+
+/// The number of the event that follows a sealed segment, if its index tells.
+pub fn next(disk: &dyn Disk, segment: &Path, store: StoreId, base: u64) -> Option<u64> {
+    let path = segment.with_extension("index");
+    let bytes = read_up_to(&*disk.open(&path).ok()?, HEADER_BYTES, 0).ok()?;
+    let header = Header::decode(&bytes, FileKind::EventIndex, Some(store), &path).ok()?;
+    (header.base == base).then_some(header.number)
 }
 
 /// The index of a segment, if there is a sound one.

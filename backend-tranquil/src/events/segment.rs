@@ -86,6 +86,13 @@ impl Segment {
     /// Opens a segment that was sealed before event `next`, without reading its events.
     pub fn open_sealed(disk: &dyn Disk, directory: &Path, store: StoreId, base: u64, next: u64) -> Result<Self> {
         let segment = Self::with_header(disk, directory, store, base)?;
+        if let Some(ends) = index::next(disk, &segment.path, store, base).filter(|ends| *ends != next) {
+            let detail = format!(
+                "{}: ends before event {ends}, the next segment starts with {next}: events are missing; nothing was changed",
+                segment.path.display()
+            );
+            return Err(Error::new(Reason::DataCorrupt, detail));
+        }
         let len = segment.file.len().map_err(|e| failed("open", &segment.path, &e))?;
         let mut state = segment.write();
         (state.len, state.next, state.index) = (len, next, None);
@@ -195,7 +202,7 @@ impl Segment {
     pub fn seal(&self, disk: &dyn Disk, map: bool) -> Result<()> {
         self.sync()?;
         let index = self.state.read().expect("no panic under this lock").index.clone().unwrap_or_default();
-        if let Err(e) = index::write(disk, &self.path, self.store, self.base, &index) {
+        if let Err(e) = index::write(disk, &self.path, self.store, (self.base, self.next()), &index) {
             // The first reader makes it again.
             tracing::warn!(error = %e, "no index of a sealed segment");
         }

@@ -12,6 +12,8 @@ use bytes::Bytes;
 use fjall::config::{BlockSizePolicy, BloomConstructionPolicy, FilterPolicy, FilterPolicyEntry, PinningPolicy};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, Readable, Snapshot};
 
+use crate::io::Disk;
+
 use super::{MetaKv, MetaSnapshot, Pairs};
 
 /// Fjall behind the contract.
@@ -59,7 +61,8 @@ impl FjallKv {
     ///
     /// # Errors
     /// [`Reason::DataCorrupt`] if Fjall finds damage.
-    pub fn open(path: &Path, cache_bytes: u64) -> Result<Self> {
+    pub fn open(disk: &dyn Disk, path: &Path, cache_bytes: u64) -> Result<Self> {
+        super::guard::check(disk, path)?;
         let database = Database::builder(path)
             .cache_size(cache_bytes)
             .worker_threads(2)

@@ -5,6 +5,7 @@
 mod drain;
 mod effects;
 mod fjall;
+mod guard;
 mod kv;
 mod layers;
 mod memtable;

@@ -1,7 +1,6 @@
 //! A store in a temporary directory, for all tests.
 #![allow(dead_code, reason = "each test takes what it needs")]
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -9,6 +8,9 @@ use backend_api::{Backend, Maintenance, Micros};
 use backend_tranquil::Tranquil;
 use backend_tranquil::io::{Clock, Env};
 use conformance::{Clock as _, Fixture, ManualClock, Options};
+
+pub mod disk;
+pub mod story;
 
 pub const OPTIONS: Options =
     Options { history_window_micros: 72 * 3_600_000_000, event_retention_micros: 100 * 3_600_000_000 };

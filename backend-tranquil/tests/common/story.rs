@@ -1,0 +1,123 @@
+//! A store with a little of everything in it, and what to compare after harm was done to its files.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use backend_api::{Backend, Error, IdempotencyKey, Mutation, Op, Row, RowKind, SnapshotItem, Writes};
+use backend_tranquil::io::Env;
+use backend_tranquil::{Options, Tranquil};
+use conformance::scene::{SceneRepo, Write, content, did, path};
+use conformance::{create_account, snapshot};
+
+/// Small sizes, so that a story fills several files of each sort.
+pub fn small(directory: &Path) -> Options {
+    let mut options = Options::new(directory);
+    options.log_file_bytes = 16 << 10;
+    options.segment_bytes = 8 << 10;
+    options.memtable_bytes_max = 1 << 20;
+    options.cache_bytes = 1 << 20;
+    options.hot_bytes = 1 << 10;
+    options.ring_bytes = 1 << 10;
+    options.reader_threads = 1;
+    options
+}
+
+/// One file of each sort, so that all of the log is replayed.
+pub fn roomy(directory: &Path) -> Options {
+    Options { log_file_bytes: 1 << 20, segment_bytes: 1 << 20, ..small(directory) }
+}
+
+pub fn key(n: u64) -> IdempotencyKey {
+    let mut key = [0; 16];
+    key[8..].copy_from_slice(&n.to_be_bytes());
+    IdempotencyKey(key)
+}
+
+/// Writes that follow each other: account, rows and commits of one person.
+pub struct Person {
+    pub repo: SceneRepo,
+    pub next: u64,
+}
+
+impl Person {
+    pub async fn create(store: &dyn Backend, word: &str, first_key: u64) -> Result<Self, Error> {
+        let person = did(word);
+        let mut row = Row::new(RowKind::Session, word.as_bytes(), b"a session".to_vec());
+        row.owner = Some(person.clone());
+        row.unique = vec![format!("token of {word}").into_bytes()];
+        let ops = vec![create_account(word), Op::PutRow { row, expect: backend_api::Expect::Absent }];
+        let mutation = Mutation { did: person.clone(), key: key(first_key), ops, blocks: Vec::new() };
+        store.apply(mutation).await?;
+        Ok(Self { repo: SceneRepo::new(person), next: first_key + 1 })
+    }
+
+    /// One commit with one record.
+    pub async fn post(&mut self, store: &(impl Writes + ?Sized), text: &str) -> Result<backend_api::Receipt, Error> {
+        let write = Write::Put(path(&format!("com.example.note/{}", self.next % 7)), content(text));
+        let draft = self.repo.draft(&[write]);
+        let mutation = draft.mutation(key(self.next));
+        self.next += 1;
+        let receipt = store.apply(mutation).await?;
+        self.repo = draft.after;
+        Ok(receipt)
+    }
+}
+
+/// Three people and some sixty commits.
+pub async fn write_story(store: &dyn Backend, commits: u64) {
+    let mut people = Vec::new();
+    for (i, word) in ["alice", "bob", "carol"].into_iter().enumerate() {
+        people.push(Person::create(store, word, 1_000_000 * i as u64).await.unwrap());
+    }
+    for i in 0..commits {
+        people[(i % 3) as usize].post(store, &format!("note {i}")).await.unwrap();
+    }
+}
+
+/// A closed store with a story in it, and everything that it holds.
+pub async fn closed_story(options: Options, commits: u64) -> Vec<SnapshotItem> {
+    let store = Tranquil::open(options).unwrap();
+    write_story(&*store, commits).await;
+    let items = snapshot(&*store).await.unwrap();
+    backend_api::Maintenance::close(&*store).await.unwrap();
+    items
+}
+
+/// Opens, reads everything, closes.
+pub async fn read_all(options: Options) -> Result<Vec<SnapshotItem>, Error> {
+    read_all_in(Env::real(), options).await
+}
+
+pub async fn read_all_in(env: Env, options: Options) -> Result<Vec<SnapshotItem>, Error> {
+    let store: Arc<Tranquil> = Tranquil::open_in(env, options)?;
+    let items = snapshot(&*store).await;
+    // A store that stopped says so again at its end; what it served counts.
+    drop(backend_api::Maintenance::close(&*store).await);
+    items
+}
+
+/// Everything below a directory.
+pub fn files(directory: &Path) -> Vec<PathBuf> {
+    let mut out = Vec::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { out.extend(files(&path)) } else { out.push(path) }
+    }
+    out.sort();
+    out
+}
+
+pub fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for path in files(from) {
+        let target = to.join(path.strip_prefix(from).unwrap());
+        fs::create_dir_all(target.parent().unwrap()).unwrap();
+        fs::copy(path, target).unwrap();
+    }
+}
+
+/// Files of one sort, by ending.
+pub fn with_ending(directory: &Path, ending: &str) -> Vec<PathBuf> {
+    files(directory).into_iter().filter(|p| p.extension().is_some_and(|e| e == ending)).collect()
+}

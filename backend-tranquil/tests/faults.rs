@@ -1,0 +1,154 @@
+//! A disk that fails: no failed write turns into a later success, and a full disk blocks no reads (promises P1, P5, P6).
+
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use backend_api::{Backend, Committed, Firehose, Kind, Maintenance, Reason, Records, Seq, Writes};
+use backend_tranquil::Tranquil;
+use backend_tranquil::io::Env;
+use common::disk::{Fault, FaultDisk, Faults};
+use common::story::{Person, key, roomy};
+use conformance::scene::path;
+use conformance::snapshot;
+
+fn open(dir: &tempfile::TempDir, faults: &Arc<Faults>) -> Arc<Tranquil> {
+    let env = Env { disk: Arc::new(FaultDisk(Arc::clone(faults))), ..Env::real() };
+    Tranquil::open_in(env, roomy(dir.path())).unwrap()
+}
+
+/// One sync per cycle, whatever the number of writers; with many of them far fewer cycles than commits (promise of
+/// section 4: counted).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_sync_per_cycle_whatever_the_number_of_writers() {
+    let (dir, faults) = (tempfile::tempdir().unwrap(), Arc::<Faults>::default());
+    let store = open(&dir, &faults);
+    let mut people = Vec::new();
+    for i in 0..64 {
+        people.push(Person::create(&*store, &format!("p{i}"), 1_000_000 * i).await.unwrap());
+    }
+    let counters = || async {
+        let counters = store.stats().await.unwrap().counters;
+        let counter = |name: &str| counters.iter().find(|(n, _)| n == name).unwrap().1;
+        (counter("cycles"), counter("syncs"), counter("mutations"))
+    };
+    let (syncs, writes, before) =
+        (faults.log_syncs.load(Ordering::SeqCst), faults.log_writes.load(Ordering::SeqCst), counters().await);
+    let mut tasks = Vec::new();
+    for mut person in people {
+        let store = Arc::clone(&store);
+        tasks.push(tokio::spawn(async move {
+            for i in 0..20 {
+                person.post(&*store, &format!("note {i}")).await.unwrap();
+            }
+        }));
+    }
+    for task in tasks {
+        task.await.unwrap();
+    }
+    let after = counters().await;
+    let (cycles, mutations) = (after.0 - before.0, after.2 - before.2);
+    assert_eq!(mutations, 64 * 20);
+    assert_eq!(after.1 - before.1, cycles, "the engine counts one sync per cycle");
+    // The file may have been sealed and begun meanwhile: those syncs are not on the way to an acknowledgement.
+    let rotations = store.stats().await.unwrap().counters.iter().find(|(n, _)| n == "rotations").unwrap().1;
+    assert_eq!(faults.log_syncs.load(Ordering::SeqCst) - syncs, cycles + 2 * rotations, "and the disk sees no more");
+    assert_eq!(faults.log_writes.load(Ordering::SeqCst) - writes, cycles + rotations, "one write per cycle");
+    assert!(cycles * 4 < mutations, "{cycles} cycles for {mutations} commits of 64 writers");
+}
+
+#[tokio::test]
+async fn a_failed_sync_stops_writing_and_never_becomes_a_success() {
+    let (dir, faults) = (tempfile::tempdir().unwrap(), Arc::<Faults>::default());
+    let store = open(&dir, &faults);
+    let mut alice = Person::create(&*store, "alice", 1).await.unwrap();
+    alice.post(&*store, "before").await.unwrap();
+    let head = store.event_window().await.unwrap().head;
+    faults.set(Some(Fault::Sync(".log")));
+    let error = alice.post(&*store, "unknown").await.unwrap_err();
+    assert_eq!((error.reason(), error.committed()), (Reason::SyncFailed, Committed::Unknown), "{error}");
+    faults.set(None);
+    let error = alice.post(&*store, "after").await.unwrap_err();
+    assert_eq!((error.kind(), error.committed()), (Kind::Stopped, Committed::No), "the disk is well, the store is not");
+    assert!(error.detail().contains("sync"), "the first cause is told: {error}");
+    // Reads go on, and show nothing of what failed.
+    assert_eq!(store.event_window().await.unwrap().head, head);
+    let record = store.record(&alice.repo.did, &path("com.example.note/2")).await.unwrap();
+    assert!(record.is_some(), "what was acknowledged is served");
+    assert!(store.stats().await.unwrap().stopped.is_some());
+    drop(store.close().await);
+    // After a reopen the same key tells what became of it, and writing goes on.
+    let store = open(&dir, &faults);
+    let mutation_key = key(alice.next - 2);
+    let draft = alice
+        .repo
+        .draft(&[conformance::scene::Write::Put(path("com.example.note/3"), conformance::scene::content("unknown"))]);
+    let receipt = store.apply(draft.mutation(mutation_key)).await.unwrap();
+    assert_eq!(receipt.first_seq, head.plus(1).unwrap(), "its number is the next one, once");
+    assert_eq!(store.event_window().await.unwrap().head, head.plus(1).unwrap());
+    assert!(store.verify(backend_api::VerifyLevel::Deep).await.unwrap().problems.is_empty());
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_whole_and_writing_goes_on_when_there_is_space() {
+    for bytes in [0, 1, 100, 700, 100_000] {
+        let (dir, faults) = (tempfile::tempdir().unwrap(), Arc::<Faults>::default());
+        let store = open(&dir, &faults);
+        let mut alice = Person::create(&*store, "alice", 1).await.unwrap();
+        alice.post(&*store, "before").await.unwrap();
+        let before = snapshot(&*store).await.unwrap();
+        faults.set(Some(Fault::Full(".log", bytes)));
+        let error = alice.post(&*store, "full").await.unwrap_err();
+        assert_eq!((error.reason(), error.committed()), (Reason::StorageFull, Committed::No), "{error}");
+        assert!(store.record(&alice.repo.did, &path("com.example.note/2")).await.unwrap().is_some(), "reads go on");
+        assert_eq!(store.events(Seq::ZERO, 100, 1 << 20).await.unwrap().len(), 1);
+        faults.set(None);
+        let same = snapshot(&*store).await.unwrap();
+        assert_eq!(conformance::digest::difference(&before, &same), None, "it left no trace");
+        alice.next -= 1;
+        alice.post(&*store, "full").await.unwrap();
+        let after = snapshot(&*store).await.unwrap();
+        drop(store.close().await);
+        let store = open(&dir, &faults);
+        let reopened = snapshot(&*store).await.unwrap();
+        assert_eq!(conformance::digest::difference(&after, &reopened), None, "nor after a reopen");
+    }
+}
+
+/// An event log that takes no writes loses nothing: the commit log has the events.
+#[tokio::test]
+async fn events_that_could_not_be_appended_come_again() {
+    let (dir, faults) = (tempfile::tempdir().unwrap(), Arc::<Faults>::default());
+    let store = open(&dir, &faults);
+    let mut alice = Person::create(&*store, "alice", 1).await.unwrap();
+    alice.post(&*store, "one").await.unwrap();
+    faults.set(Some(Fault::Full(".segment", 10)));
+    let receipt = alice.post(&*store, "two").await.unwrap();
+    let seen = store.events(Seq::ZERO, 10, 1 << 20).await.unwrap();
+    assert_eq!(seen.last().unwrap().seq, receipt.first_seq, "acknowledged is visible");
+    assert_eq!(alice.post(&*store, "three").await.unwrap_err().kind(), Kind::Stopped);
+    faults.set(None);
+    drop(store.close().await);
+    let store = open(&dir, &faults);
+    assert_eq!(store.events(Seq::ZERO, 10, 1 << 20).await.unwrap(), seen, "the same frames again");
+}
+
+/// A read that fails while the log is scanned is not the end of the log.
+#[tokio::test]
+async fn a_read_error_at_open_is_not_taken_for_the_end() {
+    let (dir, faults) = (tempfile::tempdir().unwrap(), Arc::<Faults>::default());
+    let store = open(&dir, &faults);
+    common::story::write_story(&*store as &dyn Backend, 9).await;
+    let before = snapshot(&*store).await.unwrap();
+    drop(store.close().await);
+    std::fs::remove_dir_all(dir.path().join("meta")).unwrap();
+    faults.set(Some(Fault::Read(".log")));
+    let env = Env { disk: Arc::new(FaultDisk(Arc::clone(&faults))), ..Env::real() };
+    let Err(error) = Tranquil::open_in(env, roomy(dir.path())) else { panic!("it cannot be read") };
+    assert_eq!((error.reason(), error.kind()), (Reason::ReadFailed, Kind::Busy), "{error}");
+    faults.set(None);
+    let store = open(&dir, &faults);
+    let after = snapshot(&*store).await.unwrap();
+    assert_eq!(conformance::digest::difference(&before, &after), None);
+}
