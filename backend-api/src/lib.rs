@@ -5,7 +5,6 @@
 //! - [`tree`] reads and checks repositories over any source of blocks; [`frame`] writes the firehose's wire frames.
 //!
 //! No runtime, no I/O, no clock, no randomness: everything here is a function of its arguments.
-#![warn(missing_docs)]
 
 pub mod account;
 mod backend;

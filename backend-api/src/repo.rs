@@ -72,7 +72,7 @@ pub struct CommitRow {
     pub at: Micros,
 }
 
-/// A past or present state of a repo, as [`Backend::repo`](crate::Backend::repo) answers it.
+/// A past or present state of a repo, as [`Repos::repo`](crate::Repos::repo) answers it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RepoState {
     /// The generation it belongs to.

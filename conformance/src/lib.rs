@@ -62,7 +62,6 @@
 //! - `cases/` has one file for each facet of the trait. The list of all cases is in `registry.rs`, once: what is not
 //!   listed does not compile. A test holds the list against the promises in the trait's documentation.
 //! - `history/` makes random histories from a seed, runs them on two backends and shrinks what differs.
-#![warn(missing_docs)]
 
 #[doc(hidden)]
 pub mod cases;

@@ -2,7 +2,6 @@
 //!
 //! Read it in the order of a request: [`serve`] listens, `xrpc` understands, `auth` and `identity` say who asks and who
 //! is meant, `repo` builds and signs commits, [`storage`] is the one place that names an engine.
-#![warn(missing_docs)]
 
 pub mod app;
 pub mod auth;
