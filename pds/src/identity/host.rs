@@ -1,6 +1,6 @@
 //! How the network knows this host, and which names it gives out.
 
-use backend_api::{Did, Handle, Result};
+use backend_api::{Did, Error, Handle, Reason, Result};
 
 use crate::error::XrpcError;
 
@@ -21,9 +21,13 @@ impl Host {
     /// From the configured name and the port that it listens on.
     ///
     /// # Errors
-    /// [`BadDid`](backend_api::Reason::BadDid) for a name that cannot stand in a DID.
+    /// [`Reason::BadRequest`] for what is no host name.
     pub fn new(name: &str, port: u16, dev: bool) -> Result<Self> {
         let name = name.to_ascii_lowercase();
+        if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b)) {
+            let detail = format!("hostname: {name:?} is not a host name, without scheme and port");
+            return Err(Error::new(Reason::BadRequest, detail));
+        }
         let did = format!("did:web:{name}").parse::<Did>().map_err(|e| e.context("hostname"))?;
         let url = if name == LOCAL { format!("http://{LOCAL}:{port}") } else { format!("https://{name}") };
         Ok(Self { name, did, url, dev })
@@ -112,6 +116,8 @@ mod tests {
         assert_eq!((admit(&dev, "alice.test"), admit(&dev, "a.b.test")), (Ok(()), Ok(())));
         let local = Host::new("localhost", 7, false).unwrap();
         assert_eq!((admit(&local, "alice.test"), local.url()), (Ok(()), "http://localhost:7"));
-        assert!(Host::new("no spaces", 1, false).is_err());
+        for wrong in ["", "no spaces", "localhost:2583", "https://pds.example.com", "pds.example.com/"] {
+            assert!(Host::new(wrong, 1, false).is_err(), "{wrong:?}");
+        }
     }
 }
