@@ -50,7 +50,6 @@
 //!         conformance::history::differential(|| conformance::ModelFixture::new(OPTIONS), MyFixture::default, seed, 300);
 //!     }
 //! }
-//! # histories();
 //! ```
 //!
 //! After each case the store must find itself sound (`verify`), and a snapshot taken after a reopen must equal the one
