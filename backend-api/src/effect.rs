@@ -85,7 +85,7 @@ pub enum Sweep {
     /// All blobs of one incarnation of an account.
     Blobs(AccountId),
     /// Without waiting for the window: the blocks of a repo without references whose last one went up to a position, and
-    /// all its commits but the head.
+    /// the commits that were replaced up to it.
     Purge(RepoId, Pos),
 }
 

@@ -30,7 +30,7 @@ pub const CASES: &[Case] = crate::each_case!(table());
 macro_rules! suite {
     ($fixture:expr) => {
         mod conformance_cases {
-            #[allow(unused_imports)]
+            #[allow(unused_imports, reason = "a fixture may be all in the expression")]
             use super::*;
             $crate::each_case!(tests($fixture));
         }

@@ -17,8 +17,8 @@
 //!   (`general_dropped_write_is_whole_or_absent`).
 //! - **G6** Storage serves whatever an account's status is; what the network may see is the host's decision
 //!   (`general_every_status_is_served`).
-//! - **G7** The store's time is its clock's, but never before that of its newest mutation or sweep: a clock that goes back
-//!   stands still (`general_time_never_decreases`).
+//! - **G7** The store's time is its clock's, but never before that of its newest mutation, or of a sweep that forgot
+//!   something: a clock that goes back stands still (`general_time_never_decreases`, `general_time_stands_after_a_sweep`).
 
 mod accounts;
 mod blobs;

@@ -1,7 +1,7 @@
 //! The shortest history that still fails.
 
 use super::run::Difference;
-use super::step::{Intent, Step};
+use super::step::Step;
 
 /// How often a history is run at the most while it is shrunk.
 const RUNS_MAX: usize = 400;
@@ -33,30 +33,47 @@ pub(super) fn shrink(
         size = size.div_ceil(2);
     }
     for step in 0..history.len() {
-        let mut intent = 0;
-        while let Some(shorter) = without(&history, step, intent).filter(|_| runs < RUNS_MAX) {
+        let mut part = 0;
+        while let Some(shorter) = without(&history, step, part).filter(|_| runs < RUNS_MAX) {
             runs += 1;
             match fails(&shorter) {
                 Some(found) => (history, difference) = (shorter, found),
-                None => intent += 1,
+                None => part += 1,
             }
         }
     }
     (history, difference)
 }
 
-/// The history without one operation of one step.
-fn without(history: &[Step], step: usize, intent: usize) -> Option<Vec<Step>> {
-    let mut shorter = history.to_vec();
-    let intents: &mut Vec<Intent> = match &mut shorter[step] {
-        Step::Apply { intents, .. } if intents.len() > 1 => intents,
-        _ => return None,
+/// The history without one part of one step: a mutation of several, or an operation of several. Nothing if the step has
+/// no such part.
+fn without(history: &[Step], step: usize, part: usize) -> Option<Vec<Step>> {
+    let parts: Vec<Step> = match &history[step] {
+        Step::Apply { who, intents } => {
+            shortened(intents).into_iter().map(|intents| Step::Apply { who: *who, intents }).collect()
+        }
+        Step::ApplyMany { mutations } => {
+            let fewer = shortened(mutations).into_iter();
+            let smaller = mutations.iter().enumerate().flat_map(|(i, (who, intents))| {
+                shortened(intents).into_iter().map(move |intents| {
+                    let mut mutations = mutations.clone();
+                    mutations[i] = (*who, intents);
+                    mutations
+                })
+            });
+            fewer.chain(smaller).map(|mutations| Step::ApplyMany { mutations }).collect()
+        }
+        _ => Vec::new(),
     };
-    if intent >= intents.len() {
-        return None;
-    }
-    intents.remove(intent);
+    let mut shorter = history.to_vec();
+    shorter[step] = parts.into_iter().nth(part)?;
     Some(shorter)
+}
+
+/// The list without each of its items, as long as one is left.
+fn shortened<T: Clone>(items: &[T]) -> Vec<Vec<T>> {
+    let without = |at: usize| items[..at].iter().chain(&items[at + 1..]).cloned().collect();
+    if items.len() > 1 { (0..items.len()).map(without).collect() } else { Vec::new() }
 }
 
 #[cfg(test)]
