@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use backend_api::{Cid, RepoId};
 use bytes::Bytes;
+// Quick, and seeded per process: CIDs can be chosen by those who write them.
+use foldhash::fast::RandomState;
 
 use crate::format::key::Key;
 use crate::format::value::{BlockValue, Place};
@@ -53,7 +55,7 @@ impl BlockChange {
 #[derive(Default)]
 pub struct Memtable {
     /// Changes of blocks.
-    pub blocks: HashMap<(RepoId, Cid), BlockChange>,
+    pub blocks: HashMap<(RepoId, Cid), BlockChange, RandomState>,
     /// Puts, and deletes as `None`.
     pub rows: BTreeMap<Key, Option<Bytes>>,
     bytes: usize,
