@@ -21,6 +21,7 @@ use crate::tree::CommitBlock;
 pub struct Checked {
     mutation: Mutation,
     digest: u64,
+    ops_bytes: usize,
     /// The supplied blocks by CID, sorted. Few, mostly: faster than hashing, and bounded for many.
     supplied: Vec<(Cid, usize)>,
 }
@@ -44,6 +45,7 @@ impl Checked {
             }
         }
         let checked = Self::trusted(mutation)?;
+        at_most("bytes of the operations", checked.ops_bytes, limits::MUTATION_OPS_BYTES_MAX)?;
         for (i, op) in checked.mutation.ops.iter().enumerate() {
             checked.op(op).map_err(|e| e.context(format!("ops[{i}]")))?;
         }
@@ -60,8 +62,8 @@ impl Checked {
         if let Some(pair) = supplied.windows(2).find(|pair| pair[0].0 == pair[1].0) {
             return Err(invalid(format!("blocks: {} is supplied twice", pair[0].0)));
         }
-        let digest = digest(&mutation);
-        Ok(Self { mutation, digest, supplied })
+        let (digest, ops_bytes) = digest(&mutation);
+        Ok(Self { mutation, digest, ops_bytes, supplied })
     }
 
     /// The mutation.
@@ -80,6 +82,12 @@ impl Checked {
     #[must_use]
     pub const fn digest(&self) -> u64 {
         self.digest
+    }
+
+    /// Bytes that the mutation holds: its operations in their encoded form, and its blocks.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.ops_bytes + self.mutation.blocks.iter().map(|block| block.bytes.len()).sum::<usize>()
     }
 
     /// The index in the mutation's blocks of a supplied block.
@@ -383,27 +391,30 @@ fn invalid(detail: impl Into<String>) -> Error {
 
 /// The first eight bytes of a SHA-256 over the encoded mutation, its key and the bytes of its blocks left out (their
 /// CIDs stand for them).
-fn digest(mutation: &Mutation) -> u64 {
-    struct Hasher(Sha256);
+fn digest(mutation: &Mutation) -> (u64, usize) {
+    struct Hasher(Sha256, usize);
     impl postcard::ser_flavors::Flavor for Hasher {
-        type Output = Sha256;
+        type Output = (Sha256, usize);
         fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
             self.0.update([byte]);
+            self.1 += 1;
             Ok(())
         }
         fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
             self.0.update(bytes);
+            self.1 += bytes.len();
             Ok(())
         }
-        fn finalize(self) -> postcard::Result<Sha256> {
-            Ok(self.0)
+        fn finalize(self) -> postcard::Result<(Sha256, usize)> {
+            Ok((self.0, self.1))
         }
     }
-    let mut hash = postcard::serialize_with_flavor(&(&mutation.did, &mutation.ops), Hasher(Sha256::new()))
+    let ops = (&mutation.did, &mutation.ops);
+    let (mut hash, bytes) = postcard::serialize_with_flavor(&ops, Hasher(Sha256::new(), 0))
         .expect("plain structs always serialize into a hasher");
     for block in &mutation.blocks {
         hash.update(block.cid.to_key());
     }
     let hash = hash.finalize();
-    u64::from_be_bytes(hash[..8].try_into().expect("a digest has 32 bytes"))
+    (u64::from_be_bytes(hash[..8].try_into().expect("a digest has 32 bytes")), bytes)
 }

@@ -22,6 +22,8 @@ pub const BLOCK_BYTES_MAX: usize = 2_097_152;
 pub const MUTATION_BLOCKS_MAX: usize = 20_000;
 /// Bytes of all blocks supplied with one mutation, so that one caller cannot hold up everybody's cycle.
 pub const MUTATION_BLOCK_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Bytes of a mutation's operations in their encoded form, and of the rows that it takes: bodies, names, links and all.
+pub const MUTATION_OPS_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Operations in one mutation.
 pub const MUTATION_OPS_MAX: usize = 1_000;
 /// Record operations of one commit that is not announced, or of one import step.

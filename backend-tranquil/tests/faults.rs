@@ -152,3 +152,106 @@ async fn a_read_error_at_open_is_not_taken_for_the_end() {
     let after = snapshot(&*store).await.unwrap();
     assert_eq!(conformance::digest::difference(&before, &after), None);
 }
+
+/// What the log cannot hold in one frame is refused, not acknowledged and lost.
+#[tokio::test]
+async fn a_mutation_of_many_megabytes_of_rows_is_refused() {
+    let (dir, faults) = (tempfile::tempdir().unwrap(), Arc::<Faults>::default());
+    let store = open(&dir, &faults);
+    let row = |i: u32| backend_api::Row::new(backend_api::RowKind::Custom, i.to_be_bytes(), vec![7; 1 << 20]);
+    let puts = |n| (0..n).map(|i| backend_api::Op::PutRow { row: row(i), expect: backend_api::Expect::Any }).collect();
+    let did = conformance::scene::did("alice");
+    let mutation = |n, k| backend_api::Mutation { did: did.clone(), key: key(k), ops: puts(n), blocks: Vec::new() };
+    assert_eq!(store.apply(mutation(66, 1)).await.unwrap_err().reason(), Reason::TooLarge);
+    store.apply(mutation(3, 2)).await.unwrap();
+    // Taken together they would make a receipt of the same size.
+    store.apply(mutation(3, 3)).await.unwrap();
+    for k in 4..7 {
+        let row = backend_api::Row::new(backend_api::RowKind::Custom, [k as u8; 3], vec![7; 1 << 20]);
+        let ops = vec![backend_api::Op::PutRow { row, expect: backend_api::Expect::Any }];
+        store.apply(backend_api::Mutation { did: did.clone(), key: key(k), ops, blocks: Vec::new() }).await.unwrap();
+    }
+    let mut ops: Vec<_> = (0..3).map(|i| backend_api::Op::TakeRow(row(i).key)).collect();
+    ops.extend((4..7_u8).map(|k| {
+        backend_api::Op::TakeRow(backend_api::RowKey { kind: backend_api::RowKind::Custom, key: vec![k; 3] })
+    }));
+    let take = backend_api::Mutation { did: did.clone(), key: key(9), ops, blocks: Vec::new() };
+    assert_eq!(store.apply(take).await.unwrap_err().reason(), Reason::TooLarge);
+}
+
+/// The numbers of an event that was acknowledged and not written must not be covered by a checkpoint.
+#[tokio::test]
+async fn a_checkpoint_after_a_failed_event_append_is_refused_and_the_store_opens() {
+    let (dir, faults) = (tempfile::tempdir().unwrap(), Arc::<Faults>::default());
+    let store = open(&dir, &faults);
+    let mut alice = Person::create(&*store, "alice", 1).await.unwrap();
+    alice.post(&*store, "one").await.unwrap();
+    faults.set(Some(Fault::Full(".segment", 10)));
+    let (posted, checkpoint) = tokio::join!(alice.post(&*store, "two"), store.checkpoint());
+    let receipt = posted.unwrap();
+    drop(checkpoint);
+    assert_eq!(store.checkpoint().await.unwrap_err().kind(), Kind::Stopped, "it is answered, too");
+    faults.set(None);
+    drop(store.close().await);
+    let store = open(&dir, &faults);
+    assert_eq!(store.event_window().await.unwrap().head, receipt.first_seq);
+}
+
+/// Whoever waits for a checkpoint is answered, however much is written meanwhile, and after a drain that failed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn checkpoints_are_answered_under_load() {
+    let (dir, faults) = (tempfile::tempdir().unwrap(), Arc::<Faults>::default());
+    let store = open(&dir, &faults);
+    let mut writers = Vec::new();
+    for i in 0..8 {
+        let mut person = Person::create(&*store, &format!("p{i}"), 1_000_000 * i).await.unwrap();
+        let store = Arc::clone(&store);
+        writers.push(tokio::spawn(async move {
+            for i in 0..60 {
+                person.post(&*store, &format!("note {i}")).await.unwrap();
+            }
+        }));
+    }
+    while writers.iter().any(|w| !w.is_finished()) {
+        store.checkpoint().await.unwrap();
+    }
+    faults.set(Some(Fault::Sync(".segment")));
+    let mut last = Person::create(&*store, "last", 99_000_000).await.unwrap();
+    last.post(&*store, "one").await.unwrap();
+    assert_eq!(store.checkpoint().await.unwrap_err().kind(), Kind::Stopped);
+}
+
+/// A second closer comes back when the first has ended, not before: the directory is free then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn closing_twice_at_once_loses_nothing() {
+    for _ in 0..5 {
+        let (dir, faults) = (tempfile::tempdir().unwrap(), Arc::<Faults>::default());
+        let store = open(&dir, &faults);
+        common::story::write_story(&*store as &dyn Backend, 30).await;
+        let before = snapshot(&*store).await.unwrap();
+        let (first, second) = tokio::join!(store.close(), store.close());
+        first.unwrap();
+        second.unwrap();
+        let again = open(&dir, &faults);
+        let after = snapshot(&*again).await.unwrap();
+        assert_eq!(conformance::digest::difference(&before, &after), None);
+    }
+}
+
+/// A cursor outside what is listed is an empty page, and no reader thread dies of it.
+#[tokio::test]
+async fn a_cursor_outside_the_listing_is_an_empty_page() {
+    use backend_api::{RowKey, RowKind, RowScope, Rows};
+    let (dir, faults) = (tempfile::tempdir().unwrap(), Arc::<Faults>::default());
+    let store = open(&dir, &faults);
+    Person::create(&*store, "alice", 1).await.unwrap();
+    for _ in 0..3 {
+        let scope = RowScope::Prefix(RowKind::Custom, vec![1]);
+        for key in [vec![9], vec![0]] {
+            let after = RowKey { kind: RowKind::Custom, key };
+            assert!(store.rows(&scope, Some(&after), 10).await.unwrap().items.is_empty());
+        }
+        let after = RowKey { kind: RowKind::Moderation, key: vec![9] };
+        assert!(store.rows(&RowScope::Kind(RowKind::Session), Some(&after), 10).await.unwrap().items.is_empty());
+    }
+}

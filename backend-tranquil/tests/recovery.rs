@@ -298,3 +298,20 @@ async fn a_second_open_is_refused_at_once_and_told_by_whom() {
     drop(store);
     assert!(Tranquil::open(small(dir.path())).is_ok(), "and taken over when it is gone");
 }
+
+/// An empty log beside events or metadata is a lost log, not a new store.
+#[tokio::test]
+async fn a_log_that_was_lost_is_not_a_new_store() {
+    let dir = tempfile::tempdir().unwrap();
+    closed_story(small(dir.path()), 9).await;
+    for log in with_ending(&dir.path().join("log"), "log") {
+        fs::remove_file(log).unwrap();
+    }
+    let kept = files(&dir.path().join("events"));
+    let error = read_all(small(dir.path())).await.unwrap_err();
+    assert_eq!(error.reason(), Reason::WrongStore, "{error}");
+    assert!(dir.path().join("meta").exists() && kept == files(&dir.path().join("events")), "nothing was changed");
+    fs::remove_dir_all(dir.path().join("meta")).unwrap();
+    let error = read_all(small(dir.path())).await.unwrap_err();
+    assert_eq!(error.reason(), Reason::WrongStore, "{error}");
+}

@@ -2,6 +2,7 @@
 
 use crate::effect::Effect;
 use crate::error::{Error, Reason, Result};
+use crate::limits::MUTATION_OPS_BYTES_MAX;
 use crate::row::{Expect, Row, RowKey, RowKind};
 use crate::view::View;
 
@@ -37,6 +38,11 @@ pub(super) fn take<V: View + ?Sized>(draft: &mut Draft<'_, V>, key: &RowKey) -> 
     };
     draft.set_row(key.clone(), None);
     draft.taken.push(row);
+    let bytes: usize = draft.taken.iter().map(|row| row.body.len()).sum();
+    if bytes > MUTATION_OPS_BYTES_MAX {
+        let detail = format!("bytes of the rows taken: {bytes} is more than {MUTATION_OPS_BYTES_MAX}");
+        return Err(Error::new(Reason::TooLarge, detail));
+    }
     Ok(())
 }
 

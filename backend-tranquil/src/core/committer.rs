@@ -68,6 +68,9 @@ impl Committer {
         }
         let begun_ns = self.shared.env.clock.monotonic_ns();
         self.rotate_if_full();
+        if self.shared.stopped().is_some() {
+            return work.into_iter().map(|w| (w.reply, Err(self.shared.closed()))).collect();
+        }
         let mut draft = Draft {
             cycle: self.log.begin(),
             pending: Memtable::default(),
@@ -102,7 +105,9 @@ impl Committer {
                 Err(failed) => return self.failed(answers, failed),
             }
         }
-        self.freeze_if_due();
+        if self.shared.stopped().is_none() {
+            self.freeze_if_due();
+        }
         let us = (self.shared.env.clock.monotonic_ns() - begun_ns) / 1_000;
         Counters::max(&self.shared.counters.cycle_us_max, us);
         answers
@@ -112,7 +117,8 @@ impl Committer {
         match job {
             Job::Mutation(checked) => self.mutation(tables, draft, &checked),
             Job::Maintenance(step) => {
-                maintain::apply(&step, tables, &mut draft.pending)?;
+                let done = maintain::apply(&step, tables, &draft.pending)?;
+                draft.pending.absorb(done);
                 draft.cycle.maintenance(&step);
                 draft.last.at = draft.last.at.max(step.at.0);
                 Ok(nothing())
@@ -141,7 +147,7 @@ impl Committer {
         let mutation = checked.mutation();
         let places = draft.cycle.places(&mutation.blocks);
         let sum = encode_effects(&effects, &mut draft.pending, &|i| places[i]);
-        draft.cycle.mutation(mutation, stamp, sum, commit_repo(&effects));
+        draft.cycle.mutation(mutation, &effects.events, stamp, sum, commit_repo(&effects));
         draft.last.pos = stamp.pos.0;
         draft.last.at = stamp.at.0;
         draft.last.seq += frames.len() as u64;
@@ -194,6 +200,8 @@ impl Committer {
                     let at = self.log.position();
                     (self.last.file, self.last.offset) = (at.file, at.offset);
                 }
+                // What failed may be on disk or not: nothing may be built on it.
+                Err(e) if e.reason() == Reason::SyncFailed => self.shared.stop(e.detail()),
                 // The current file takes on; a full disk shows when it is written.
                 Err(e) => tracing::warn!(error = %e, "no new log file"),
             }

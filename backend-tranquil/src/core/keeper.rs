@@ -31,15 +31,15 @@ impl Keeper {
 
     /// Does what is due after a drain.
     pub fn step(&mut self) -> Result<()> {
-        self.hints()?;
+        let hints = self.hints();
         let log_bytes = self.shared.counters.log_bytes.load(Ordering::Relaxed);
         let grown = log_bytes - self.log_bytes_at_snapshot;
         let due = self.shared.options.snapshot_log_bytes_min.max(self.snapshot_bytes * SNAPSHOT_LOG_FACTOR);
         if grown >= due {
-            self.log_bytes_at_snapshot = log_bytes;
             self.snapshot()?;
+            self.log_bytes_at_snapshot = log_bytes;
         }
-        Ok(())
+        hints
     }
 
     /// Writes a copy of what is drained, unless there is one of that position.

@@ -10,51 +10,52 @@ use crate::meta::{BlockChange, Memtable};
 
 const FORGET: BlockChange = BlockChange { reset: true, delta: 0, place: None, released: 0 };
 
-/// Carries a step out on top of what its cycle did before.
-pub fn apply(step: &Maintenance, tables: &Tables, pending: &mut Memtable) -> Result<()> {
+/// What a step does on top of what its cycle did before. After an error nothing of it counts.
+pub fn apply(step: &Maintenance, tables: &Tables, pending: &Memtable) -> Result<Memtable> {
+    let mut done = Memtable::default();
     for (repo, cid, released) in &step.release {
-        let block = tables.layers(Some(pending)).block_value(*repo, cid)?;
+        let block = tables.layers_over(&[&done, pending]).block_value(*repo, cid)?;
         if block.is_some_and(|b| b.refs == 0 && b.released == *released) {
-            pending.block((*repo, *cid), FORGET);
+            done.block((*repo, *cid), FORGET);
         }
     }
     for (row, at) in &step.expire {
-        let stored = tables.layers(Some(pending)).row(row)?;
+        let stored = tables.layers_over(&[&done, pending]).row(row)?;
         if let Some(row) = stored.filter(|row| row.expires_at == Some(*at)) {
-            forget_row(&row, tables, pending)?;
+            forget_row(&row, tables, pending, &mut done)?;
         }
     }
     for key in &step.delete {
         if key.first() == Some(&(Space::Block as u8)) {
-            pending.block(key::read_block(key)?, FORGET);
+            done.block(key::read_block(key)?, FORGET);
         } else {
-            pending.row(key.clone(), None);
+            done.row(key.clone(), None);
         }
     }
     for (key, value) in &step.put {
-        pending.row(key.clone(), Some(value.clone().into()));
+        done.row(key.clone(), Some(value.clone().into()));
     }
-    Ok(())
+    Ok(done)
 }
 
-fn forget_row(row: &Row, tables: &Tables, pending: &mut Memtable) -> Result<()> {
+fn forget_row(row: &Row, tables: &Tables, pending: &Memtable, done: &mut Memtable) -> Result<()> {
     let kind = row.key.kind;
-    pending.row(key::row(&row.key), None);
+    done.row(key::row(&row.key), None);
     for (index, value) in row.unique.iter().enumerate() {
         // The value may have passed to another row since this one expired.
-        let holder = tables.layers(Some(pending)).row_unique(kind, index as u8, value)?;
+        let holder = tables.layers_over(&[done, pending]).row_unique(kind, index as u8, value)?;
         if holder.as_ref() == Some(&row.key.key) {
-            pending.row(key::row_unique(kind, index as u8, value), None);
+            done.row(key::row_unique(kind, index as u8, value), None);
         }
     }
     for (index, value) in row.lookup.iter().enumerate() {
-        pending.row(key::row_lookup(index as u8, value, &row.key), None);
+        done.row(key::row_lookup(index as u8, value, &row.key), None);
     }
     if let Some(owner) = &row.owner {
-        pending.row(key::row_owner(owner, &row.key), None);
+        done.row(key::row_owner(owner, &row.key), None);
     }
     if let Some(at) = row.expires_at {
-        pending.row(key::row_expiry(at, &row.key), None);
+        done.row(key::row_expiry(at, &row.key), None);
     }
     Ok(())
 }

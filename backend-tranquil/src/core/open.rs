@@ -17,7 +17,7 @@ use crate::format::header::{FileKind, HEADER_BYTES, Header};
 use crate::format::key;
 use crate::format::value::{self, Mark};
 use crate::io::{Disk, Env, failed, read_up_to};
-use crate::log::{CycleScan, LogFiles, LogWriter, Scanned, Tail, classify};
+use crate::log::{CycleScan, LogFiles, LogWriter, Position, Scanned, Start, Tail, classify};
 use crate::meta::{MetaKv, MetaSnapshot, newest_snapshot, read_snapshot};
 use crate::options::Options;
 
@@ -54,6 +54,10 @@ pub fn open(env: Env, options: Options, open_kv: &OpenKv) -> Result<Opened> {
         env.disk.create_directory(directory).map_err(|e| failed("create", directory, &e))?;
     }
     let store = identity(&env, &paths)?;
+    // Names that a crash left before their sync are durable before anything is built on them.
+    for directory in [&paths.log, &paths.events, &options.directory] {
+        env.disk.sync_directory(directory).map_err(|e| failed("sync", directory, &e))?;
+    }
     let log = Arc::new(LogFiles::new(Arc::clone(&env.disk), paths.log.clone(), store));
     remove_unbegun(&log)?;
     let is_new = log.numbers()?.is_empty();
@@ -159,18 +163,28 @@ fn metadata(
 ) -> Result<Arc<dyn MetaKv>> {
     let disk = &*env.disk;
     let there = disk.exists(&paths.meta).map_err(|e| failed("open", &paths.meta, &e))?;
-    if there && !is_new {
-        let opened = open_kv(&paths.meta).and_then(|kv| {
-            matches_log(&*kv, log).inspect_err(|_| kv.close())?;
-            Ok(kv)
+    if there {
+        let opened = open_kv(&paths.meta).and_then(|kv| match mark_of(&*kv.snapshot()) {
+            Ok(mark) => Ok((kv, mark)),
+            Err(e) => {
+                kv.close();
+                Err(e)
+            }
         });
         match opened {
-            Ok(kv) => return Ok(kv),
+            // An error here is one of the log, which is not healed by another metadata store.
+            Ok((kv, mark)) => {
+                matches_log(&mark, log).inspect_err(|_| kv.close())?;
+                return Ok(kv);
+            }
             Err(e) if e.reason() == Reason::DataCorrupt => {
                 tracing::error!(error = %e, "the metadata store is damaged and will be rebuilt from the log");
             }
             Err(e) => return Err(e),
         }
+    }
+    if is_new {
+        nothing_is_there(disk, paths)?;
     }
     if there {
         disk.remove_directory(&paths.meta).map_err(|e| failed("remove", &paths.meta, &e))?;
@@ -189,7 +203,27 @@ fn metadata(
     disk.rename(&aside, &paths.meta).map_err(|e| failed("rename", &aside, &e))?;
     let parent = paths.meta.parent().unwrap_or(&paths.meta);
     disk.sync_directory(parent).map_err(|e| failed("sync", parent, &e))?;
-    open_kv(&paths.meta)
+    let kv = open_kv(&paths.meta)?;
+    // A copy may be of a state that the log no longer reaches.
+    matches_log(&mark_of(&*kv.snapshot())?, log).inspect_err(|_| kv.close())?;
+    Ok(kv)
+}
+
+/// A log without a file is that of a new store, unless anything else says that there was one.
+fn nothing_is_there(disk: &dyn Disk, paths: &Paths) -> Result<()> {
+    for directory in [&paths.events, &paths.snapshots] {
+        let names = disk.list(directory).map_err(|e| failed("list", directory, &e))?;
+        if let Some(name) = names.first() {
+            let (log, other) = (paths.log.display(), directory.join(name));
+            let detail = format!(
+                "{log}: the log has no file, yet {} is there: acknowledged data is missing; nothing was changed: restore \
+                 the files of the log",
+                other.display()
+            );
+            return Err(Error::new(Reason::WrongStore, detail));
+        }
+    }
+    Ok(())
 }
 
 /// Fills an empty store from the newest sound copy. With none, the log is replayed from its first file.
@@ -212,8 +246,7 @@ fn fill(disk: &dyn Disk, kv: &dyn MetaKv, snapshots: &Path, store: StoreId) -> R
 
 /// The mark must name a cycle that the log has. A mark beyond the log means that the log lost something: that is not
 /// healed by forgetting it.
-fn matches_log(kv: &dyn MetaKv, log: &LogFiles) -> Result<()> {
-    let mark = mark_of(&*kv.snapshot())?;
+fn matches_log(mark: &Mark, log: &LogFiles) -> Result<()> {
     if mark.cycle == 0 {
         return Ok(());
     }
@@ -248,16 +281,26 @@ fn matches_log(kv: &dyn MetaKv, log: &LogFiles) -> Result<()> {
     }
 }
 
+/// Finds the end of the log, makes it sound and durable, then takes everything behind the mark again.
 fn replay_log(shared: &Arc<Shared>, checkpointer: &mut Checkpointer, mark: Mark, file_bytes: u64) -> Result<LogWriter> {
     let log = &shared.log;
     let Some(start) = replay::start(log, &mark)? else {
         return Err(Error::new(Reason::WrongStore, "the log has no file; nothing was changed".to_owned()));
     };
+    let end = find_end(shared, start, &mark)?;
+    if end.cycles > 0 || end.torn.is_some() {
+        if let Some(torn) = end.torn {
+            let bytes = tail::keep_torn(log, end.at, torn)?;
+            Counters::add(&shared.counters.torn_bytes, bytes);
+            tracing::warn!(file = end.at.file, offset = end.at.offset, bytes, "an unacknowledged tail was cut off");
+        }
+        // Before anything is published or drained that a power cut could take from under it.
+        tail::rewrite(log, end.at, file_bytes)?;
+    }
     let mut scan = CycleScan::new(Arc::clone(log), start)?.with_hints();
     let event_head = shared.events.window()?.head.get();
     let mut buffer = Vec::new();
-    let mut replayed = 0_u64;
-    let why = loop {
+    while scan.position().cycle < end.at.cycle {
         match scan.next()? {
             // A hint has no bytes to make events of.
             Scanned::Cycle(cycle) if cycle.hinted && replay::may_append_events(&cycle, event_head) => {
@@ -265,46 +308,65 @@ fn replay_log(shared: &Arc<Shared>, checkpointer: &mut Checkpointer, mark: Mark,
             }
             Scanned::Cycle(cycle) => {
                 replay::apply(shared, cycle, scan.position(), &mut buffer)?;
-                replayed += 1;
                 drain_if_full(shared, checkpointer)?;
+            }
+            Scanned::Stop(at, why) => {
+                let detail = format!("{}: {why}, where it was whole a moment ago", log.path(at.file).display());
+                return Err(Error::new(Reason::DataCorrupt, detail));
+            }
+        }
+    }
+    {
+        let mut tables = shared.tables_mut();
+        let mark = &mut tables.mark;
+        (mark.file, mark.offset, mark.cycle, mark.chain) = (end.at.file, end.at.offset, end.at.cycle, end.at.chain);
+    }
+    LogWriter::resume(Arc::clone(log), end.at, file_bytes)
+}
+
+/// Where the log ends.
+struct End {
+    at: Position,
+    /// Cycles behind the mark.
+    cycles: u64,
+    /// The end of what was never acknowledged.
+    torn: Option<u64>,
+}
+
+fn find_end(shared: &Arc<Shared>, start: Start, mark: &Mark) -> Result<End> {
+    let log = &shared.log;
+    let mut scan = CycleScan::new(Arc::clone(log), start)?.with_hints();
+    let (mut cycles, mut last_seq) = (0, mark.seq);
+    let why = loop {
+        match scan.next()? {
+            Scanned::Cycle(cycle) => {
+                cycles += 1;
+                last_seq = replay::last_seq(&cycle).unwrap_or(last_seq);
             }
             Scanned::Stop(_, why) => break why,
         }
     };
     let at = scan.position();
-    {
-        let mut tables = shared.tables_mut();
-        (tables.mark.file, tables.mark.offset, tables.mark.cycle, tables.mark.chain) =
-            (at.file, at.offset, at.cycle, at.chain);
-    }
-    let tail = classify(log, at, &why)?;
-    let (head, last) = (shared.events.window()?.head.get(), shared.tables().mark.seq);
-    match tail {
-        Tail::Rotten(detail) => Err(Error::new(
-            Reason::DataCorrupt,
-            format!("{detail}; acknowledged data is damaged, nothing was changed: restore the file"),
-        )),
-        _ if head > last => {
-            // Events are appended after the sync: what they tell of was acknowledged.
+    let head = shared.events.window()?.head.get();
+    let torn = match classify(log, at, &why)? {
+        Tail::Rotten(detail) => {
+            let detail = format!("{detail}; acknowledged data is damaged, nothing was changed: restore the file");
+            return Err(Error::new(Reason::DataCorrupt, detail));
+        }
+        // Events are appended after the sync: what they tell of was acknowledged.
+        _ if head > last_seq => {
             let path = log.path(at.file);
             let detail = format!(
-                "{}: {why}; the log ends at event {last}, yet event {head} was published: acknowledged data is damaged, \
-                 nothing was changed: restore the file",
+                "{}: {why}; the log ends at event {last_seq}, yet event {head} was published: acknowledged data is \
+                 damaged, nothing was changed: restore the file",
                 path.display()
             );
-            Err(Error::new(Reason::DataCorrupt, detail))
+            return Err(Error::new(Reason::DataCorrupt, detail));
         }
-        Tail::Clean if replayed == 0 => LogWriter::resume(Arc::clone(log), at, file_bytes),
-        tail => {
-            if let Tail::Torn(end) = tail {
-                let bytes = tail::keep_torn(log, at, end)?;
-                Counters::add(&shared.counters.torn_bytes, bytes);
-                tracing::warn!(file = at.file, offset = at.offset, bytes, "an unacknowledged tail was cut off");
-            }
-            tail::rewrite(log, at, file_bytes)?;
-            LogWriter::resume(Arc::clone(log), at, file_bytes)
-        }
-    }
+        Tail::Clean => None,
+        Tail::Torn(end) => Some(end),
+    };
+    Ok(End { at, cycles, torn })
 }
 
 fn drain_if_full(shared: &Arc<Shared>, checkpointer: &mut Checkpointer) -> Result<()> {

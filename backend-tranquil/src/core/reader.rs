@@ -56,6 +56,9 @@ impl Shared {
     pub fn scan(&self, what: &Scan) -> Result<(Vec<(Bytes, Bytes)>, bool)> {
         let mut out = Vec::new();
         let mut rest = what.clone();
+        if what.is_empty() {
+            return Ok((out, false));
+        }
         loop {
             rest.limit = what.limit - out.len();
             let (copied, store, cut) = self.copy(&rest);

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use backend_api::limits::MUTATION_OPS_MAX;
 use backend_api::{Block, Checked, Error, Reason, Result, replan};
 
 use super::committer::{commit_repo, frames};
@@ -28,7 +27,8 @@ pub fn apply(shared: &Arc<Shared>, cycle: ScannedCycle, after: Position, buffer:
         let tables = shared.tables();
         match item {
             Item::Maintenance(step) => {
-                maintain::apply(&step, &tables, &mut pending)?;
+                let done = maintain::apply(&step, &tables, &pending)?;
+                pending.absorb(done);
                 last.at = last.at.max(step.at.0);
             }
             Item::Mutation(intent, blocks, places) => {
@@ -94,11 +94,17 @@ pub fn start(log: &LogFiles, mark: &Mark) -> Result<Option<crate::log::Start>> {
     Ok(log.numbers()?.first().copied().map(Start::File))
 }
 
+/// The number of the last event of a cycle, if it has one.
+pub fn last_seq(cycle: &ScannedCycle) -> Option<u64> {
+    cycle.items.iter().rev().find_map(|item| match item {
+        Item::Mutation(intent, ..) if intent.events > 0 => {
+            Some(intent.stamp.first_seq.get() + u64::from(intent.events) - 1)
+        }
+        _ => None,
+    })
+}
+
 /// True if a cycle may have events that the event log has not.
 pub fn may_append_events(cycle: &ScannedCycle, event_head: u64) -> bool {
-    let last = cycle.items.iter().rev().find_map(|item| match item {
-        Item::Mutation(intent, ..) => Some(intent.stamp.first_seq.get() + MUTATION_OPS_MAX as u64),
-        Item::Maintenance(_) => None,
-    });
-    last.is_some_and(|last| last > event_head)
+    last_seq(cycle).is_some_and(|last| last > event_head)
 }

@@ -197,8 +197,13 @@ impl Shared {
 impl Tables {
     /// The layers, with what a cycle has done so far on top.
     pub fn layers<'a>(&'a self, pending: Option<&'a Memtable>) -> Layers<'a> {
-        let mut tables = Vec::with_capacity(3);
-        tables.extend(pending);
+        self.layers_over(pending.as_slice())
+    }
+
+    /// The layers, with some tables on top, newest first.
+    pub fn layers_over<'a>(&'a self, newer: &[&'a Memtable]) -> Layers<'a> {
+        let mut tables = Vec::with_capacity(newer.len() + 2);
+        tables.extend_from_slice(newer);
         tables.push(&self.active);
         tables.extend(self.frozen.as_deref().map(|f| &f.table));
         Layers { tables, store: &*self.store }

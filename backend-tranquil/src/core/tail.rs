@@ -45,7 +45,10 @@ pub fn rewrite(log: &LogFiles, at: Position, file_bytes: u64) -> Result<()> {
     }
     let from = log.get(at.file)?;
     let to = disk.create(&aside).map_err(fail)?;
-    to.allocate(file_bytes.max(at.offset)).map_err(fail)?;
+    // With little space left the file is shorter for now: opening matters more.
+    if let Err(e) = to.allocate(file_bytes.max(at.offset)) {
+        tracing::warn!(error = %e, "no space to preallocate the log file");
+    }
     let mut offset = 0;
     while offset < at.offset {
         let len = CHUNK_BYTES.min((at.offset - offset) as usize);

@@ -53,6 +53,7 @@ impl EventLog {
     ) -> Result<Self> {
         let names = disk.list(&directory).map_err(|e| failed("list", &directory, &e))?;
         let bases: Vec<u64> = names.iter().filter_map(|n| n.strip_suffix(".segment")?.parse().ok()).collect();
+        disk.sync_directory(&directory).map_err(|e| failed("sync", &directory, &e))?;
         let mut segments: BTreeMap<u64, Arc<Segment>> = BTreeMap::new();
         let mut expected: Option<u64> = None;
         for (i, base) in bases.iter().copied().enumerate() {
@@ -76,10 +77,13 @@ impl EventLog {
                 segments.insert(base, Arc::new(segment));
                 continue;
             }
+            // What no checkpoint vouches for may be in the page cache only: it is trusted from fresh blocks.
+            crate::io::rewrite(&*disk, &super::segment::path_of(&directory, base))?;
             let (segment, damage) = match Segment::open(&*disk, &directory, store, base) {
                 Err(e) if base > durable && e.reason() == Reason::DataCorrupt => {
                     // Its header never became durable, so no checkpoint vouches for anything in it.
                     remove(&*disk, &super::segment::path_of(&directory, base))?;
+                    expected = Some(base);
                     continue;
                 }
                 other => other?,
@@ -144,10 +148,11 @@ impl EventLog {
             Some(segment) if segment.len() < self.options.segment_bytes => segment,
             full => {
                 let base = events[0].seq.get();
-                let next = Arc::new(Segment::create(&*self.disk, &self.directory, self.store, base)?);
+                // Sealed first: whatever a crash leaves, only the newest segment can lack its sync.
                 if let Some(full) = full {
                     full.seal(&*self.disk, self.options.map_sealed)?;
                 }
+                let next = Arc::new(Segment::create(&*self.disk, &self.directory, self.store, base)?);
                 self.write().segments.insert(base, Arc::clone(&next));
                 next
             }

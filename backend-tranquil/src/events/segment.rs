@@ -195,7 +195,9 @@ impl Segment {
 
     /// Makes the events durable.
     pub fn sync(&self) -> Result<()> {
-        self.file.sync().map_err(|e| failed("sync", &self.path, &e))
+        // Whatever the reason, it is final: the same descriptor may say yes the next time, and not mean it.
+        let failed = |e: std::io::Error| Error::new(Reason::SyncFailed, format!("sync {}: {e}", self.path.display()));
+        self.file.sync().map_err(failed)
     }
 
     /// Nothing is appended any more. With `map`, it is read through a mapping from now on.

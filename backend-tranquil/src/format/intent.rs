@@ -18,6 +18,8 @@ pub struct Intent {
     pub blocks: u32,
     /// The generation that its commit went to; 0 if it has none.
     pub repo: RepoId,
+    /// Events that it appended.
+    pub events: u32,
     /// Whose data.
     pub did: Did,
     /// Its idempotency key.
@@ -32,6 +34,7 @@ struct IntentRef<'a> {
     effects: u32,
     blocks: u32,
     repo: RepoId,
+    events: u32,
     did: &'a Did,
     key: &'a IdempotencyKey,
     ops: &'a [Op],
@@ -39,10 +42,18 @@ struct IntentRef<'a> {
 
 impl Intent {
     /// Appends the payload of a mutation's intent.
-    pub fn append(out: &mut Vec<u8>, mutation: &Mutation, stamp: Stamp, effects: u32, repo: RepoId) {
+    pub fn append(out: &mut Vec<u8>, mutation: &Mutation, stamp: Stamp, effects: u32, repo: RepoId, events: u32) {
         let blocks = mutation.blocks.len() as u32;
-        let intent =
-            IntentRef { stamp, effects, blocks, repo, did: &mutation.did, key: &mutation.key, ops: &mutation.ops };
+        let intent = IntentRef {
+            stamp,
+            effects,
+            blocks,
+            repo,
+            events,
+            did: &mutation.did,
+            key: &mutation.key,
+            ops: &mutation.ops,
+        };
         append(out, &intent);
     }
 

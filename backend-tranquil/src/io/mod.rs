@@ -5,6 +5,7 @@
 mod lock;
 mod map;
 mod real;
+mod rewrite;
 
 use std::io;
 use std::path::Path;
@@ -15,6 +16,7 @@ use backend_api::{Error, Micros, Reason};
 pub use lock::DirectoryLock;
 pub use map::Map;
 pub use real::{RealClock, RealDisk, RealEntropy};
+pub use rewrite::rewrite;
 
 /// Everything that the engine takes from outside.
 #[derive(Clone)]

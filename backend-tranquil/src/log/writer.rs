@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use backend_api::mutation::Event;
 use backend_api::{Block, Error, Mutation, Reason, RepoId, Result, Stamp};
 
 use super::LogFiles;
@@ -127,15 +128,23 @@ impl LogWriter {
     /// Cuts off the preallocated rest, so that the next open has nothing to search.
     pub fn close(&mut self) -> Result<()> {
         let path = self.files.path(self.at.file);
-        self.file.set_len(self.at.offset).and_then(|()| self.file.sync()).map_err(|e| failed("close", &path, &e))
+        self.file.set_len(self.at.offset).map_err(|e| failed("close", &path, &e))?;
+        let sync = |e: std::io::Error| Error::new(Reason::SyncFailed, format!("sync {}: {e}", path.display()));
+        self.file.sync().map_err(sync)
     }
 }
 
 fn begin_file(files: &LogFiles, before: Position, file_bytes: u64) -> Result<(Arc<dyn File>, Position)> {
     let number = before.file + 1;
     let path = files.path(number);
+    let aside = path.with_extension("tmp");
     let fail = |e: std::io::Error| failed("create", &path, &e);
-    let file = files.disk().create(&path).map_err(fail)?;
+    let disk = files.disk();
+    // Aside, so that a file of that name is one that counts: what an attempt leaves is never taken for a log file.
+    if disk.exists(&aside).map_err(fail)? {
+        disk.remove(&aside).map_err(fail)?;
+    }
+    let file = disk.create(&aside).map_err(fail)?;
     let header = Header {
         kind: FileKind::Log,
         store: files.store(),
@@ -143,16 +152,12 @@ fn begin_file(files: &LogFiles, before: Position, file_bytes: u64) -> Result<(Ar
         base: before.cycle + 1,
         chain: before.chain,
     };
-    let made = file
-        .write_all_at(&header.encode(), 0)
-        .and_then(|()| file.allocate(file_bytes))
-        .and_then(|()| file.sync())
-        .and_then(|()| files.disk().sync_directory(files.directory()));
-    if let Err(e) = made {
-        // Whatever of it is there, no cycle is in it: the next attempt must find the name free.
-        files.disk().remove(&path).map_err(fail)?;
-        return Err(fail(e));
-    }
+    file.write_all_at(&header.encode(), 0).map_err(fail)?;
+    file.allocate(file_bytes).map_err(fail)?;
+    let sync = |e: std::io::Error| Error::new(Reason::SyncFailed, format!("sync {}: {e}", path.display()));
+    file.sync().map_err(sync)?;
+    disk.rename(&aside, &path).map_err(sync)?;
+    disk.sync_directory(files.directory()).map_err(sync)?;
     files.put(number, Arc::clone(&file));
     let at = Position { file: number, offset: HEADER_BYTES as u64, cycle: before.cycle, chain: before.chain };
     Ok((file, at))
@@ -180,13 +185,13 @@ impl Cycle {
     }
 
     /// Appends a mutation: its blocks, then its intent.
-    pub fn mutation(&mut self, mutation: &Mutation, stamp: Stamp, effects: u32, repo: RepoId) {
+    pub fn mutation(&mut self, mutation: &Mutation, events: &[Event], stamp: Stamp, effects: u32, repo: RepoId) {
         for block in &mutation.blocks {
             let crc = append_block(&mut self.bytes, &block.cid, &block.bytes);
             self.frame(crc);
         }
         let crc = append(&mut self.bytes, FrameKind::Intent, |out| {
-            Intent::append(out, mutation, stamp, effects, repo);
+            Intent::append(out, mutation, stamp, effects, repo, events.len() as u32);
         });
         self.frame(crc);
     }

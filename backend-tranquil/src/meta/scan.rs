@@ -45,7 +45,9 @@ impl Scan {
         self
     }
 
-    fn is_empty(&self) -> bool {
+    /// True if no key can be in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
         match (&self.from, &self.to) {
             (Bound::Included(a), Bound::Included(b)) => a > b,
             (Bound::Included(a) | Bound::Excluded(a), Bound::Included(b) | Bound::Excluded(b)) => a >= b,
@@ -93,9 +95,6 @@ pub fn scan(layers: &Layers<'_>, what: &Scan) -> Result<(Found, bool)> {
             (None, Some(b)) => b.clone(),
             (None, None) => return Ok((found, false)),
         };
-        if found.len() == what.limit {
-            return Ok((found, true));
-        }
         let mut value: Option<Option<Bytes>> = None;
         for layer in &mut newer {
             if let Some((_, v)) = layer.next_if(|(k, _)| k.as_slice() == &key[..]) {
@@ -109,6 +108,10 @@ pub fn scan(layers: &Layers<'_>, what: &Scan) -> Result<(Found, bool)> {
             value.get_or_insert(Some(v));
         }
         if let Some(Some(value)) = value {
+            // Only a pair that is there makes more: a deletion in a memtable is gone after the next drain.
+            if found.len() == what.limit {
+                return Ok((found, true));
+            }
             found.push((key, value));
         }
     }

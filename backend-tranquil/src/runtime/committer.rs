@@ -48,7 +48,7 @@ impl CommitLoop {
                 // A caller that went away has no need of its answer.
                 drop(reply.send(answer));
             }
-            if self.shared.tables().frozen.is_some() {
+            if self.shared.stopped().is_some() || self.shared.tables().frozen.is_some() {
                 self.drains.notify();
             }
         }

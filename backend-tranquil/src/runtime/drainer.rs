@@ -129,6 +129,11 @@ impl Drainer {
 
     /// Drains once. True if it has to be tried again.
     fn step(&mut self) -> bool {
+        if self.shared.stopped().is_some() {
+            // What a stopped store holds may be ahead of its event log. Whoever waits for a drain is told.
+            self.absorbed.send_replace(u64::MAX);
+            return false;
+        }
         match self.checkpointer.drain() {
             Ok(Drained::Nothing) => {}
             Ok(Drained::UpTo(mark)) => {
@@ -144,6 +149,7 @@ impl Drainer {
             }
             Err(e) => {
                 self.shared.stop(&format!("metadata cannot be drained: {e}"));
+                self.absorbed.send_replace(u64::MAX);
                 return false;
             }
         }

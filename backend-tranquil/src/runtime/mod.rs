@@ -91,8 +91,9 @@ impl Runtime {
 
     /// Waits until everything committed so far is drained.
     pub async fn checkpoint(&self) -> Result<()> {
-        self.submit(Job::Freeze).await?;
+        // Read before the freeze: what is committed after it is not waited for.
         let cycle = self.shared.tables().mark.cycle;
+        self.submit(Job::Freeze).await?;
         let mut absorbed = self.absorbed.clone();
         let reached = absorbed.wait_for(|a| *a >= cycle).await;
         match (reached, self.shared.stopped()) {
@@ -104,8 +105,9 @@ impl Runtime {
     /// Takes no further jobs, finishes those that wait, drains, and ends the threads.
     pub fn close(&self) {
         self.queue.close();
-        let threads = std::mem::take(&mut *self.threads.lock().expect("no panic under this lock"));
-        for thread in threads {
+        // Held until all have ended: a second closer waits as well.
+        let mut threads = self.threads.lock().expect("no panic under this lock");
+        for thread in threads.drain(..) {
             if thread.join().is_err() {
                 self.shared.stop("a thread of the engine panicked");
             }

@@ -1,5 +1,6 @@
 //! Threads for reads that may take long, so that no async runtime's thread is held.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -25,7 +26,8 @@ impl Pool {
                 loop {
                     let task = next.lock().expect("no panic under this lock").recv();
                     match task {
-                        Ok(task) => task(),
+                        // A read changes nothing: a panic in it ends the read, answered by its dropped reply.
+                        Ok(task) => drop(catch_unwind(AssertUnwindSafe(task))),
                         Err(_) => return,
                     }
                 }
@@ -52,9 +54,9 @@ impl Pool {
 
     pub fn close(&self) {
         drop(self.tasks.lock().expect("no panic under this lock").take());
-        let threads = std::mem::take(&mut *self.threads.lock().expect("no panic under this lock"));
-        for thread in threads {
-            // A panic in a read has been answered with `Closed` by its dropped reply.
+        // Held until all have ended: a second closer waits as well.
+        let mut threads = self.threads.lock().expect("no panic under this lock");
+        for thread in threads.drain(..) {
             drop(thread.join());
         }
     }

@@ -114,10 +114,7 @@ impl Queue {
 
 fn bytes_of(work: &Work<Reply>) -> usize {
     match &work.job {
-        Job::Mutation(checked) => {
-            let mutation = checked.mutation();
-            512 + mutation.blocks.iter().map(|b| b.bytes.len()).sum::<usize>() + 128 * mutation.ops.len()
-        }
+        Job::Mutation(checked) => 512 + checked.bytes(),
         Job::Maintenance(step) => 512 + 64 * (step.release.len() + step.delete.len() + step.put.len()),
         Job::Freeze | Job::Touch => 0,
     }

@@ -14,21 +14,31 @@ use crate::format::key::{self, Space};
 use crate::format::value::{self, BlockValue};
 use crate::meta::{MetaSnapshot, Scan};
 
-/// Sweeps looked at in one call.
-const SWEEPS_MAX: usize = 1_024;
+/// Sweeps read at a time.
+const SWEEPS_STEP: usize = 1_024;
 
+/// The first two sweeps that are due: the one to work on, and whether there is another.
 fn due(shared: &Shared) -> Result<Vec<Sweep>> {
     let limit = shared.now().0.saturating_sub(shared.options.history_window_us);
-    let (found, _) = shared.scan(&Scan::prefix(key::space(Space::Sweep), SWEEPS_MAX))?;
     let mut out = Vec::new();
-    for (k, v) in found {
-        let sweep = key::read_sweep(&k)?;
-        let since: Micros = value::decode(&v, "sweep")?;
-        if since.0 <= limit || matches!(sweep, Sweep::Purge(..)) {
-            out.push(sweep);
+    let mut after = None;
+    loop {
+        let (found, more) = shared.scan(&Scan::prefix(key::space(Space::Sweep), SWEEPS_STEP).after(after))?;
+        after = found.last().map(|(key, _)| key.to_vec());
+        for (k, v) in found {
+            let sweep = key::read_sweep(&k)?;
+            let since: Micros = value::decode(&v, "sweep")?;
+            if since.0 <= limit || matches!(sweep, Sweep::Purge(..)) {
+                out.push(sweep);
+            }
+            if out.len() == 2 {
+                return Ok(out);
+            }
+        }
+        if !more {
+            return Ok(out);
         }
     }
-    Ok(out)
 }
 
 /// True if there is anything to sweep.

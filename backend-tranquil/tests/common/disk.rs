@@ -47,6 +47,9 @@ struct FaultFile {
 
 impl FaultDisk {
     fn wrap(&self, path: &Path, file: Arc<dyn File>) -> Arc<dyn File> {
+        // A log file is made aside, and renamed.
+        let in_log = path.parent().is_some_and(|p| p.ends_with("log")) && path.extension().is_some_and(|e| e == "tmp");
+        let path = if in_log { path.with_extension("log") } else { path.to_owned() };
         Arc::new(FaultFile { file, name: path.display().to_string(), faults: Arc::clone(&self.0) })
     }
 }

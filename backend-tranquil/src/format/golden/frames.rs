@@ -35,7 +35,7 @@ fn golden_intent_frame() {
     let mutation = Mutation { did: did(), key: KEY, ops: vec![backend_api::Op::Purge], blocks: Vec::new() };
     let stamp = Stamp { pos: Pos(3), at: Micros(1_700_000_000_000_000), first_seq: Seq::new(5).expect("in range") };
     let mut out = Vec::new();
-    append(&mut out, FrameKind::Intent, |out| Intent::append(out, &mutation, stamp, 0xdead_beef, RepoId(2)));
+    append(&mut out, FrameKind::Intent, |out| Intent::append(out, &mutation, stamp, 0xdead_beef, RepoId(2), 1));
     check("frame-intent", &out);
     let read = Intent::decode(&out[12..]).expect("an intent");
     assert_eq!((read.stamp, read.effects, read.repo, read.ops), (stamp, 0xdead_beef, RepoId(2), mutation.ops));
