@@ -28,8 +28,8 @@ pub fn check(name: &str, bytes: &[u8]) {
 fn hint() -> String {
     format!(
         "Stores in the field hold the old bytes: give the changed format a new version and keep reading the old one. If \
-         that is done, or nothing was ever released: {REGENERATE}=1 cargo test -p backend-tranquil golden, then carry \
-         the dumps over to docs/formats."
+         that is done, or nothing was ever released: {REGENERATE}=1 cargo test -p backend-tranquil golden, then \
+         {REGENERATE}=1 cargo tidy for the pages in docs/formats; mend the words around the bytes by hand."
     )
 }
 
