@@ -22,5 +22,12 @@ mod stats;
 mod tend;
 mod verify;
 
+/// For the simulator only: the engine without threads, over a disk and key-value store of the caller's.
+#[doc(hidden)]
+pub mod stepped {
+    pub use crate::meta::{MetaKv, MetaSnapshot, Pairs};
+    pub use crate::runtime::{Part, Steps};
+}
+
 pub use backend::Tranquil;
 pub use options::Options;

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use super::Reply;
 use super::drainer::Signal;
 use super::queue::Queue;
-use crate::core::{Committer, Counters, Shared};
+use crate::core::{Committer, Counters, Shared, Work};
 
 /// What the thread owns.
 pub struct CommitLoop {
@@ -39,25 +40,32 @@ impl CommitLoop {
             queue: Arc::clone(&self.queue),
             drains: Arc::clone(&self.drains),
         };
+        let drains = Arc::clone(&self.drains);
+        let wait_idle = |shared: &Shared| drains.wait_idle(shared);
         while let Some(work) = self.queue.take() {
             if self.committer.must_wait() {
                 Counters::add(&self.shared.counters.stalls, 1);
-                self.drains.wait_idle(&self.shared);
+                wait_idle(&self.shared);
             }
-            for (reply, answer) in self.committer.cycle(work) {
-                // A caller that went away has no need of its answer.
-                drop(reply.send(answer));
-            }
-            if self.shared.stopped().is_some() || self.shared.tables().frozen.is_some() {
-                self.drains.notify();
-            }
+            self.cycle(work);
         }
-        self.finish();
+        self.finish(&wait_idle);
         drop(ending);
     }
 
+    /// One cycle, and what follows from it for others.
+    pub fn cycle(&mut self, work: Vec<Work<Reply>>) {
+        for (reply, answer) in self.committer.cycle(work) {
+            // A caller that went away has no need of its answer.
+            drop(reply.send(answer));
+        }
+        if self.shared.stopped().is_some() || self.shared.tables().frozen.is_some() {
+            self.drains.notify();
+        }
+    }
+
     /// A clean end: everything drained, the log file without its preallocated rest.
-    fn finish(&mut self) {
+    pub fn finish(&mut self, wait_idle: &dyn Fn(&Shared)) {
         if self.shared.stopped().is_some() {
             return;
         }
@@ -67,10 +75,10 @@ impl CommitLoop {
         }
         for _ in 0..2 {
             self.drains.notify();
-            self.drains.wait_idle(&self.shared);
+            wait_idle(&self.shared);
             self.committer.freeze_now();
         }
         self.drains.notify();
-        self.drains.wait_idle(&self.shared);
+        wait_idle(&self.shared);
     }
 }

@@ -63,7 +63,16 @@ impl Signal {
         true
     }
 
-    fn done(&self, again: bool) {
+    /// What [`Signal::next`] waits for, if it is there.
+    pub fn poll(&self) -> bool {
+        let mut state = self.lock();
+        let wanted = state.wanted;
+        state.wanted = false;
+        state.busy |= wanted;
+        wanted
+    }
+
+    pub fn done(&self, again: bool) {
         let mut state = self.lock();
         state.busy = false;
         state.wanted |= again;
@@ -128,7 +137,7 @@ impl Drainer {
     }
 
     /// Drains once. True if it has to be tried again.
-    fn step(&mut self) -> bool {
+    pub fn step(&mut self) -> bool {
         if self.shared.stopped().is_some() {
             // What a stopped store holds may be ahead of its event log. Whoever waits for a drain is told.
             self.absorbed.send_replace(u64::MAX);

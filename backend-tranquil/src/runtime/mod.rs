@@ -5,6 +5,7 @@ mod committer;
 mod drainer;
 mod pool;
 mod queue;
+mod stepped;
 
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -16,6 +17,7 @@ use crate::core::{Answer, Job, Opened, Shared, Work};
 
 pub use pool::Pool;
 use queue::Queue;
+pub use stepped::{Part, Steps};
 
 type Reply = oneshot::Sender<Answer>;
 

@@ -1,14 +1,15 @@
 //! Threads for reads that may take long, so that no async runtime's thread is held.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use backend_api::{Error, Reason, Result};
 use tokio::sync::oneshot;
 
-type Task = Box<dyn FnOnce() + Send>;
+/// Something to run.
+pub type Task = Box<dyn FnOnce() + Send>;
 
 /// A few threads and a queue.
 pub struct Pool {
@@ -35,6 +36,12 @@ impl Pool {
         };
         let threads = (0..threads.max(1)).map(run).collect::<Result<Vec<_>>>()?;
         Ok(Self { tasks: Mutex::new(Some(tasks)), threads: Mutex::new(threads) })
+    }
+
+    /// Without threads: whoever holds the other end runs the tasks.
+    pub fn stepped() -> (Self, Receiver<Task>) {
+        let (tasks, next) = channel();
+        (Self { tasks: Mutex::new(Some(tasks)), threads: Mutex::default() }, next)
     }
 
     /// Runs something on one of the threads.

@@ -103,6 +103,12 @@ impl Queue {
         self.ready.notify_all();
     }
 
+    /// True if nothing waits.
+    pub fn is_empty(&self) -> bool {
+        let state = self.lock();
+        state.small.is_empty() && state.large.is_empty()
+    }
+
     pub fn is_closed(&self) -> bool {
         self.lock().closed
     }

@@ -1,0 +1,33 @@
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use backend_api::Result;
+
+use super::Tranquil;
+use crate::core::open;
+use crate::io::{Env, failed};
+use crate::meta::MetaKv;
+use crate::options::Options;
+use crate::runtime::{Runtime, Steps};
+use crate::tend::Tender;
+
+impl Tranquil {
+    /// For the simulator: opens without threads, without the lock, and over a key-value store of the caller's.
+    ///
+    /// # Errors
+    /// As [`Tranquil::open`].
+    #[doc(hidden)]
+    pub fn open_stepped(
+        env: Env,
+        options: Options,
+        open_kv: impl Fn(&Path) -> Result<Arc<dyn MetaKv>> + 'static,
+    ) -> Result<(Arc<Self>, Steps)> {
+        let directory = options.directory.clone();
+        env.disk.create_directory(&directory).map_err(|e| failed("create", &directory, &e))?;
+        let opened = open(env, options, &open_kv)?;
+        let shared = Arc::clone(&opened.shared);
+        let (runtime, pool, steps) = Runtime::stepped(opened);
+        let (runtime, pool, tender) = (Arc::new(runtime), Arc::new(pool), Arc::new(Tender::default()));
+        Ok((Arc::new(Self { shared, runtime, pool, tender, lock: Arc::new(Mutex::new(None)) }), steps))
+    }
+}
