@@ -271,7 +271,7 @@ fn matches_log(mark: &Mark, log: &LogFiles) -> Result<()> {
     let start = mark.offset - len as u64;
     let bytes = read_up_to(&*file, len, start).map_err(|e| failed("read", &path, &e))?;
     let end = match parse(&bytes) {
-        Parsed::Frame(frame) => CycleEnd::decode(frame.payload),
+        Parsed::Frame(frame) => CycleEnd::decode(frame.payload, log.store()),
         _ => None,
     };
     match end {

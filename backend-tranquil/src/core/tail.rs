@@ -1,13 +1,16 @@
 //! The end of the log after a crash: cut what was never acknowledged, and write the rest to fresh blocks.
 
-use backend_api::Result;
+use std::path::Path;
 
-use crate::io::{failed, read_up_to};
-use crate::log::{LogFiles, Position};
+use backend_api::{Error, Reason, Result};
+
+use crate::io::{File, failed, read_up_to};
+use crate::log::{CycleScan, LogFiles, Position, Scanned};
 
 const CHUNK_BYTES: usize = 1 << 20;
 
-/// Keeps the bytes of a torn tail in a file of their own, `log/torn-<file>-<offset>`, for whoever wants to look.
+/// Keeps the bytes of a torn tail in a file of their own, `log/torn-<file>-<offset>`, for whoever wants to look. When this
+/// returns they are durable under that name, and compared with where they came from.
 pub fn keep_torn(log: &LogFiles, at: Position, end: u64) -> Result<u64> {
     let path = log.directory().join(format!("torn-{:010}-{}", at.file, at.offset));
     let fail = |e: std::io::Error| failed("write", &path, &e);
@@ -15,27 +18,32 @@ pub fn keep_torn(log: &LogFiles, at: Position, end: u64) -> Result<u64> {
     if disk.exists(&path).map_err(fail)? {
         disk.remove(&path).map_err(fail)?;
     }
-    let from = log.get(at.file)?;
+    let (from, from_path) = (log.get(at.file)?, log.path(at.file));
     let to = disk.create(&path).map_err(fail)?;
-    let mut offset = at.offset;
-    while offset < end {
-        let len = CHUNK_BYTES.min((end - offset) as usize);
-        let chunk = read_up_to(&*from, len, offset).map_err(|e| failed("read", &log.path(at.file), &e))?;
-        if chunk.is_empty() {
-            break;
-        }
-        to.write_all_at(&chunk, offset - at.offset).map_err(fail)?;
-        offset += chunk.len() as u64;
-    }
+    let mut copied = 0;
+    each_chunk(&*from, &from_path, at.offset, end, |chunk| {
+        to.write_all_at(chunk, copied).map_err(fail)?;
+        copied += chunk.len() as u64;
+        Ok(())
+    })?;
     to.sync().map_err(fail)?;
-    Ok(offset - at.offset)
+    disk.sync_directory(log.directory()).map_err(fail)?;
+    let kept = disk.open(&path).map_err(fail)?;
+    let mut compared = 0;
+    each_chunk(&*from, &from_path, at.offset, at.offset + copied, |chunk| {
+        let same = read_up_to(&*kept, chunk.len(), compared).map_err(|e| failed("read", &path, &e))? == chunk;
+        compared += chunk.len() as u64;
+        if same { Ok(()) } else { Err(differs(&path, &from_path)) }
+    })?;
+    Ok(copied)
 }
 
 /// Writes the newest log file up to a position into a new file, and puts that in its place.
 ///
 /// After a failed sync the kernel may hold pages that look written and are not (Rebello et al., ATC 2020): what was read
-/// is trusted, because its checksums are right; where it was read from is not.
-pub fn rewrite(log: &LogFiles, at: Position, file_bytes: u64) -> Result<()> {
+/// is trusted, because its checksums are right; where it was read from is not. The copy is read again, cycle by cycle,
+/// before it takes the name: what is built on is what stands in it.
+pub fn rewrite(log: &std::sync::Arc<LogFiles>, at: Position, file_bytes: u64) -> Result<()> {
     let path = log.path(at.file);
     let aside = path.with_extension("tmp");
     let fail = |e: std::io::Error| failed("rewrite", &aside, &e);
@@ -49,19 +57,55 @@ pub fn rewrite(log: &LogFiles, at: Position, file_bytes: u64) -> Result<()> {
     if let Err(e) = to.allocate(file_bytes.max(at.offset)) {
         tracing::warn!(error = %e, "no space to preallocate the log file");
     }
-    let mut offset = 0;
-    while offset < at.offset {
-        let len = CHUNK_BYTES.min((at.offset - offset) as usize);
-        let chunk = read_up_to(&*from, len, offset).map_err(|e| failed("read", &path, &e))?;
-        if chunk.is_empty() {
-            return Err(fail(std::io::ErrorKind::UnexpectedEof.into()));
-        }
-        to.write_all_at(&chunk, offset).map_err(fail)?;
-        offset += chunk.len() as u64;
+    let mut copied = 0;
+    each_chunk(&*from, &path, 0, at.offset, |chunk| {
+        to.write_all_at(chunk, copied).map_err(fail)?;
+        copied += chunk.len() as u64;
+        Ok(())
+    })?;
+    if copied < at.offset {
+        return Err(fail(std::io::ErrorKind::UnexpectedEof.into()));
     }
     to.sync().map_err(fail)?;
+    let copy = disk.open(&aside).map_err(fail)?;
+    let mut scan = CycleScan::of_copy(log, at.file, copy, aside.clone())?;
+    while scan.position().offset < at.offset {
+        if let Scanned::Stop(..) = scan.next()? {
+            return Err(differs(&aside, &path));
+        }
+    }
+    if scan.position() != at {
+        return Err(differs(&aside, &path));
+    }
     disk.rename(&aside, &path).map_err(fail)?;
     disk.sync_directory(log.directory()).map_err(fail)?;
     log.forget(at.file);
     Ok(())
+}
+
+/// Gives the bytes between two offsets, as far as the file has them.
+fn each_chunk(
+    file: &dyn File,
+    path: &Path,
+    from: u64,
+    to: u64,
+    mut each: impl FnMut(&[u8]) -> Result<()>,
+) -> Result<()> {
+    let mut offset = from;
+    while offset < to {
+        let len = CHUNK_BYTES.min((to - offset) as usize);
+        let chunk = read_up_to(file, len, offset).map_err(|e| failed("read", path, &e))?;
+        if chunk.is_empty() {
+            break;
+        }
+        each(&chunk)?;
+        offset += chunk.len() as u64;
+    }
+    Ok(())
+}
+
+fn differs(copy: &Path, of: &Path) -> Error {
+    let (copy, of) = (copy.display(), of.display());
+    let detail = format!("{copy}: what was written is not what is read; {of} was not changed: look at the disk");
+    Error::new(Reason::DataCorrupt, detail)
 }

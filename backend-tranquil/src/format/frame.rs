@@ -13,7 +13,7 @@
 
 use backend_api::Cid;
 
-use super::{u32_at, u64_at};
+use super::{StoreId, u32_at, u64_at};
 
 /// Bytes before the payload.
 pub const FRAME_HEADER_BYTES: usize = 12;
@@ -126,7 +126,7 @@ pub fn parse(bytes: &[u8]) -> Parsed<'_> {
 
 /// The end of a cycle: what makes everything since the end before it valid at once.
 ///
-/// Payload: magic `CYCLEEND`, cycle number, offset of the cycle's first frame, offset of this frame, number of frames
+/// Payload: the store's own magic ([`StoreId::cycle_end_magic`]), cycle number, offset of the cycle's first frame, offset of this frame, number of frames
 /// before this one, chain. The chain is the CRC-32 of the previous chain and of the checksums of the cycle's frames, so
 /// that frames of another cycle can never pass for this one's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,16 +143,14 @@ pub struct CycleEnd {
     pub chain: u32,
 }
 
-/// Starts the payload of each cycle end, to be searched for when a file is damaged.
-pub const CYCLE_END_MAGIC: &[u8; 8] = b"CYCLEEND";
 /// Payload of a cycle end.
 pub const CYCLE_END_PAYLOAD_BYTES: usize = 8 + 8 + 8 + 8 + 4 + 4;
 
 impl CycleEnd {
     /// Appends the frame.
-    pub fn append(&self, out: &mut Vec<u8>) {
+    pub fn append(&self, out: &mut Vec<u8>, store: StoreId) {
         append(out, FrameKind::CycleEnd, |out| {
-            out.extend_from_slice(CYCLE_END_MAGIC);
+            out.extend_from_slice(&store.cycle_end_magic());
             out.extend_from_slice(&self.cycle.to_le_bytes());
             out.extend_from_slice(&self.start.to_le_bytes());
             out.extend_from_slice(&self.end.to_le_bytes());
@@ -161,10 +159,10 @@ impl CycleEnd {
         });
     }
 
-    /// Reads a payload.
+    /// Reads a payload of that store.
     #[must_use]
-    pub fn decode(payload: &[u8]) -> Option<Self> {
-        if payload.len() != CYCLE_END_PAYLOAD_BYTES || payload[..8] != *CYCLE_END_MAGIC {
+    pub fn decode(payload: &[u8], store: StoreId) -> Option<Self> {
+        if payload.len() != CYCLE_END_PAYLOAD_BYTES || payload[..8] != store.cycle_end_magic() {
             return None;
         }
         Some(Self {
@@ -275,8 +273,10 @@ mod tests {
     fn a_cycle_end_is_read_as_it_was_written() {
         let end = CycleEnd { cycle: 7, start: 64, end: 1_000, frames: 3, chain: 99 };
         let mut out = Vec::new();
-        end.append(&mut out);
+        let store = StoreId([1; 16]);
+        end.append(&mut out, store);
         let Parsed::Frame(frame) = parse(&out) else { panic!("no frame") };
-        assert_eq!(CycleEnd::decode(frame.payload), Some(end));
+        assert_eq!(CycleEnd::decode(frame.payload, store), Some(end));
+        assert_eq!(CycleEnd::decode(frame.payload, StoreId([2; 16])), None, "another store's");
     }
 }

@@ -12,6 +12,15 @@ pub mod value;
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct StoreId(pub [u8; 16]);
 
+impl StoreId {
+    /// Starts the payload of each cycle end of this store. Nobody who writes into the store can know it, so no content of
+    /// a block looks like the end of a cycle.
+    #[must_use]
+    pub fn cycle_end_magic(self) -> [u8; 8] {
+        xxhash_rust::xxh3::xxh3_64(&self.0).to_le_bytes()
+    }
+}
+
 impl std::fmt::Debug for StoreId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.iter().try_for_each(|b| write!(f, "{b:02x}"))

@@ -7,11 +7,12 @@ use backend_api::{Block, Cid, Error, Reason, Result};
 use bytes::Bytes;
 
 use super::{LogFiles, Position, hint};
+use crate::format::StoreId;
 use crate::format::frame::{
     BLOCK_PREFIX_BYTES, BlockHint, Chain, CycleEnd, FRAME_HEADER_BYTES, Frame, FrameKind, PAYLOAD_BYTES_MAX, Parsed,
     parse,
 };
-use crate::format::header::HEADER_BYTES;
+use crate::format::header::{FileKind, HEADER_BYTES, Header};
 use crate::format::intent::{Intent, Maintenance};
 use crate::format::value::Place;
 use crate::io::{File, failed, read_up_to};
@@ -90,6 +91,15 @@ impl CycleScan {
         Ok(Self { files, file, path, at, last, hint: None, with_hints: false, chunk, chunk_start })
     }
 
+    /// Reads the cycles of a copy of a log file, of that file only.
+    pub fn of_copy(files: &Arc<LogFiles>, number: u32, file: Arc<dyn File>, path: PathBuf) -> Result<Self> {
+        let head = read_up_to(&*file, HEADER_BYTES, 0).map_err(|e| failed("read", &path, &e))?;
+        let header = Header::decode(&head, FileKind::Log, Some(files.store()), &path)?;
+        let (files, at) = (Arc::clone(files), first_of(number, &header));
+        let (chunk, chunk_start) = (Bytes::new(), 0);
+        Ok(Self { files, file, path, at, last: number, hint: None, with_hints: false, chunk, chunk_start })
+    }
+
     /// Reads hint files where there are any: for those who need no bytes of blocks.
     pub fn with_hints(mut self) -> Self {
         self.with_hints = true;
@@ -151,7 +161,7 @@ impl CycleScan {
 
     fn cycle(&mut self) -> Result<Result<ScannedCycle, String>> {
         let before = self.at;
-        let mut draft = Draft::new(before);
+        let mut draft = Draft::new(self.files.store(), before);
         // Offset in the log file, and in the file that is read: these differ in a hint file.
         let mut offset = before.offset;
         let mut source = self.hint.as_ref().map_or(offset, |(_, at)| *at);
@@ -226,6 +236,7 @@ impl CycleScan {
 
 /// A cycle as far as it was read.
 struct Draft {
+    store: StoreId,
     before: Position,
     chain: Chain,
     frames: u32,
@@ -243,9 +254,9 @@ enum Taken {
 }
 
 impl Draft {
-    fn new(before: Position) -> Self {
+    fn new(store: StoreId, before: Position) -> Self {
         let chain = Chain::after(before.chain);
-        Self { before, chain, frames: 0, blocks: Vec::new(), places: Vec::new(), items: Vec::new() }
+        Self { store, before, chain, frames: 0, blocks: Vec::new(), places: Vec::new(), items: Vec::new() }
     }
 
     /// Takes a frame in. The inner error says why it does not belong to the cycle, the outer one that this program does
@@ -289,7 +300,7 @@ impl Draft {
     }
 
     fn end(&self, payload: &[u8], offset: u64) -> Result<Taken, String> {
-        let Some(end) = CycleEnd::decode(payload) else { return Err("a malformed cycle end".into()) };
+        let Some(end) = CycleEnd::decode(payload, self.store) else { return Err("a malformed cycle end".into()) };
         let expected = CycleEnd {
             cycle: self.before.cycle + 1,
             start: self.before.offset,
@@ -306,11 +317,11 @@ impl Draft {
 }
 
 fn start_of(files: &LogFiles, number: u32) -> Result<Position> {
-    let header = files.header(number)?;
-    Ok(Position {
-        file: number,
-        offset: HEADER_BYTES as u64,
-        cycle: header.base.saturating_sub(1),
-        chain: header.chain,
-    })
+    Ok(first_of(number, &files.header(number)?))
+}
+
+/// Where the first cycle of a file starts.
+const fn first_of(number: u32, header: &Header) -> Position {
+    let (offset, cycle) = (HEADER_BYTES as u64, header.base.saturating_sub(1));
+    Position { file: number, offset, cycle, chain: header.chain }
 }

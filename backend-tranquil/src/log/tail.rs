@@ -1,11 +1,15 @@
 //! Where the log stops: is it the end, a torn tail, or damage in the middle?
+//!
+//! What a torn write left may hold any bytes that users chose, at any place. A search for a later cycle must not be
+//! misled by them: each cycle end starts with eight bytes that only the store knows.
 
 use std::path::Path;
 
 use backend_api::Result;
 
 use super::{LogFiles, Position};
-use crate::format::frame::{CYCLE_END_MAGIC, CycleEnd, FRAME_HEADER_BYTES, FrameKind, Parsed, parse};
+use crate::format::StoreId;
+use crate::format::frame::{CycleEnd, FRAME_HEADER_BYTES, FrameKind, Parsed, parse};
 use crate::io::{File, failed, read_up_to};
 
 const CHUNK_BYTES: usize = 1 << 20;
@@ -40,7 +44,7 @@ pub fn classify(files: &LogFiles, at: Position, why: &str) -> Result<Tail> {
         let chunk = read_up_to(&*file, CHUNK_BYTES, offset).map_err(|e| failed("read", &path, &e))?;
         if let Some(used) = chunk.iter().rposition(|b| *b != 0) {
             last_used = Some(offset + used as u64 + 1);
-            if let Some(end) = later_cycle(&chunk, offset, at.cycle + 1) {
+            if let Some(end) = later_cycle(&chunk, offset, at.cycle + 1, files.store()) {
                 let detail =
                     format!("{}: {why}; yet cycle {} at offset {} is whole", path.display(), end.cycle, end.end);
                 return Ok(Tail::Rotten(detail));
@@ -56,14 +60,15 @@ pub fn classify(files: &LogFiles, at: Position, why: &str) -> Result<Tail> {
 }
 
 /// A whole cycle end in a chunk, at its own offset, with a number above `cycle`.
-fn later_cycle(chunk: &[u8], offset: u64, cycle: u64) -> Option<CycleEnd> {
+fn later_cycle(chunk: &[u8], offset: u64, cycle: u64, store: StoreId) -> Option<CycleEnd> {
+    let needle = store.cycle_end_magic();
     let mut from = 0;
-    while let Some(found) = find(&chunk[from..], CYCLE_END_MAGIC) {
+    while let Some(found) = find(&chunk[from..], &needle) {
         let magic = from + found;
         if let Some(start) = magic.checked_sub(FRAME_HEADER_BYTES)
             && let Parsed::Frame(frame) = parse(&chunk[start..])
             && frame.kind == FrameKind::CycleEnd
-            && let Some(end) = CycleEnd::decode(frame.payload)
+            && let Some(end) = CycleEnd::decode(frame.payload, store)
             && end.cycle > cycle
             && end.end == offset + start as u64
         {

@@ -97,7 +97,7 @@ impl LogWriter {
             frames: cycle.frames,
             chain: cycle.chain.value(),
         };
-        end.append(&mut cycle.bytes);
+        end.append(&mut cycle.bytes, self.files.store());
         let path = self.files.path(self.at.file);
         if let Err(e) = self.file.write_all_at(&cycle.bytes, cycle.start) {
             let error = failed("append to", &path, &e);

@@ -59,6 +59,6 @@ fn golden_maintenance_frame() {
 #[test]
 fn golden_cycle_end_frame() {
     let mut out = Vec::new();
-    CycleEnd { cycle: 41, start: 64, end: 1_000, frames: 6, chain: 0x0403_0201 }.append(&mut out);
+    CycleEnd { cycle: 41, start: 64, end: 1_000, frames: 6, chain: 0x0403_0201 }.append(&mut out, STORE);
     check("frame-cycle-end", &out);
 }
