@@ -10,9 +10,14 @@ use crate::context::snapshot;
 use crate::digest::difference;
 use crate::scene;
 
-type Compared = Result<(), String>;
+/// Alike, or in what not.
+pub type Compared = Result<(), String>;
 
-pub(super) async fn everything(a: &dyn Backend, b: &dyn Backend, world: &World) -> Compared {
+/// Compares every answer of two stores, and the first with what the people of a history know.
+///
+/// # Errors
+/// The first difference.
+pub async fn everything(a: &dyn Backend, b: &dyn Backend, world: &World) -> Compared {
     stored(a, b).await?;
     feeds(a, b).await?;
     accounts(a, b).await?;

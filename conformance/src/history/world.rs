@@ -13,12 +13,14 @@ use crate::scene::{self, Draft, SceneRepo, Write};
 
 /// One account, as its host knows it.
 #[derive(Clone)]
-pub(super) struct Person {
+pub struct Person {
+    /// Its repo, as far as it was told.
     pub repo: SceneRepo,
     import: Option<(RepoId, SceneRepo)>,
 }
 
-pub(super) struct World {
+/// What all people of a history know.
+pub struct World {
     people: BTreeMap<u64, Person>,
     keys: u64,
     /// Every CID that was ever sent.
@@ -27,30 +29,45 @@ pub(super) struct World {
 
 /// What a mutation changes in what people know, if it is taken.
 #[derive(Clone)]
-pub(super) enum After {
+pub enum After {
+    /// The repo is this one.
     Head(Box<SceneRepo>),
+    /// An import is begun.
     Begun,
+    /// The import is given up.
     Abandoned,
+    /// The account is gone.
     Deleted,
 }
 
+impl Default for World {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl World {
-    pub fn new() -> Self {
+    /// Nobody knows anything.
+    #[must_use]
+    pub const fn new() -> Self {
         Self { people: BTreeMap::new(), keys: 0, cids: BTreeSet::new() }
     }
 
+    /// The name of a person.
+    #[must_use]
     pub fn did(who: u64) -> Did {
         scene::did(&format!("person{who}"))
     }
 
-    pub fn handle(n: u64) -> Handle {
+    pub(super) fn handle(n: u64) -> Handle {
         scene::handle(&format!("handle{n}"))
     }
 
-    pub fn email(n: u64) -> Email {
+    pub(super) fn email(n: u64) -> Email {
         scene::email(&format!("address{n}"))
     }
 
+    /// Everybody.
     pub fn people(&self) -> impl Iterator<Item = &Person> {
         self.people.values()
     }
@@ -70,6 +87,7 @@ impl World {
         (Mutation { did: Self::did(who), key: self.key(), ops, blocks }, after)
     }
 
+    /// A key that was not used before.
     pub fn key(&mut self) -> IdempotencyKey {
         self.keys += 1;
         IdempotencyKey((u128::from(self.keys) << 64).to_be_bytes())
