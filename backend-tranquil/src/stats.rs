@@ -33,6 +33,9 @@ pub fn stats(shared: &Shared) -> Result<Stats> {
         ..Stats::default()
     };
     stats.counters.extend([
+        ("full".into(), u64::from(shared.space.is_full())),
+        ("reserve_bytes".into(), shared.space.reserve()),
+        ("events_waiting_bytes".into(), shared.events.waiting_bytes() as u64),
         ("memtable_bytes".into(), memtable_bytes as u64),
         ("ring_bytes".into(), ring_bytes),
         ("hot_bytes".into(), shared.hot.weight()),

@@ -104,6 +104,7 @@ async fn a_full_disk_refuses_whole_and_writing_goes_on_when_there_is_space() {
         assert!(store.record(&alice.repo.did, &path("com.example.note/2")).await.unwrap().is_some(), "reads go on");
         assert_eq!(store.events(Seq::ZERO, 100, 1 << 20).await.unwrap().len(), 1);
         faults.set(None);
+        store.checkpoint().await.unwrap();
         let same = snapshot(&*store).await.unwrap();
         assert_eq!(conformance::digest::difference(&before, &same), None, "it left no trace");
         alice.next -= 1;
@@ -116,7 +117,7 @@ async fn a_full_disk_refuses_whole_and_writing_goes_on_when_there_is_space() {
     }
 }
 
-/// An event log that takes no writes loses nothing: the commit log has the events.
+/// An event log that takes no writes loses nothing: the commit log has the events, and memory serves them.
 #[tokio::test]
 async fn events_that_could_not_be_appended_come_again() {
     let (dir, faults) = (tempfile::tempdir().unwrap(), Arc::<Faults>::default());
@@ -127,9 +128,9 @@ async fn events_that_could_not_be_appended_come_again() {
     let receipt = alice.post(&*store, "two").await.unwrap();
     let seen = store.events(Seq::ZERO, 10, 1 << 20).await.unwrap();
     assert_eq!(seen.last().unwrap().seq, receipt.first_seq, "acknowledged is visible");
-    assert_eq!(alice.post(&*store, "three").await.unwrap_err().kind(), Kind::Stopped);
+    assert_eq!(alice.post(&*store, "three").await.unwrap_err().reason(), Reason::StorageFull);
+    store.close().await.unwrap();
     faults.set(None);
-    drop(store.close().await);
     let store = open(&dir, &faults);
     assert_eq!(store.events(Seq::ZERO, 10, 1 << 20).await.unwrap(), seen, "the same frames again");
 }
@@ -181,7 +182,7 @@ async fn a_mutation_of_many_megabytes_of_rows_is_refused() {
 
 /// The numbers of an event that was acknowledged and not written must not be covered by a checkpoint.
 #[tokio::test]
-async fn a_checkpoint_after_a_failed_event_append_is_refused_and_the_store_opens() {
+async fn a_checkpoint_never_passes_events_that_wait_for_space() {
     let (dir, faults) = (tempfile::tempdir().unwrap(), Arc::<Faults>::default());
     let store = open(&dir, &faults);
     let mut alice = Person::create(&*store, "alice", 1).await.unwrap();
@@ -190,11 +191,19 @@ async fn a_checkpoint_after_a_failed_event_append_is_refused_and_the_store_opens
     let (posted, checkpoint) = tokio::join!(alice.post(&*store, "two"), store.checkpoint());
     let receipt = posted.unwrap();
     drop(checkpoint);
-    assert_eq!(store.checkpoint().await.unwrap_err().kind(), Kind::Stopped, "it is answered, too");
+    assert_eq!(store.checkpoint().await.unwrap_err().reason(), Reason::StorageFull, "it is answered, too");
+    // Killed there: what the next open finds has not gone beyond the events.
+    let killed = tempfile::tempdir().unwrap();
+    common::story::copy(dir.path(), killed.path());
     faults.set(None);
-    drop(store.close().await);
+    let again = open(&killed, &Arc::default());
+    assert_eq!(again.event_window().await.unwrap().head, receipt.first_seq);
+    assert_eq!(again.events(Seq::ZERO, 10, 1 << 20).await.unwrap().len(), 2);
+    store.checkpoint().await.unwrap();
+    alice.post(&*store, "three").await.unwrap();
+    store.close().await.unwrap();
     let store = open(&dir, &faults);
-    assert_eq!(store.event_window().await.unwrap().head, receipt.first_seq);
+    assert_eq!(store.events(Seq::ZERO, 10, 1 << 20).await.unwrap().len(), 3);
 }
 
 /// Whoever waits for a checkpoint is answered, however much is written meanwhile, and after a drain that failed.

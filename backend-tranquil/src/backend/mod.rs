@@ -61,7 +61,7 @@ impl Tranquil {
         let reader_threads = options.reader_threads;
         let disk = Arc::clone(&env.disk);
         let open_kv =
-            move |path: &Path| -> Result<Arc<dyn MetaKv>> { Ok(Arc::new(FjallKv::open(&*disk, path, cache_bytes)?)) };
+            move |path: &Path| -> Result<Arc<dyn MetaKv>> { Ok(Arc::new(FjallKv::open(&disk, path, cache_bytes)?)) };
         let opened = open(env, options, &open_kv)?;
         let shared = Arc::clone(&opened.shared);
         let runtime = Arc::new(Runtime::start(opened)?);

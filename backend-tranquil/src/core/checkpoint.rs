@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
-use backend_api::Result;
+use backend_api::{Error, Reason, Result};
 
-use super::shared::{Counters, Shared};
+use super::open::mark_of;
+use super::shared::{Counters, Frozen, Shared};
 use crate::format::value::Mark;
-use crate::meta::run_of;
+use crate::meta::{NoSnapshot, run_bytes, run_of};
+
+/// What a run takes on disk beyond its pairs: filters, indexes, lists of tables.
+const RUN_BYTES_MORE: u64 = 16 << 10;
 
 /// What a step of the checkpointer did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,28 +31,91 @@ impl Checkpointer {
         Self { shared }
     }
 
-    /// Drains the frozen memtable, if there is one. After an error it is still frozen, and may be tried again.
+    /// Drains the frozen memtable, if there is one, and finds out whether there is space again. After an error it is
+    /// still frozen, and may be tried again.
     pub fn drain(&mut self) -> Result<Drained> {
-        let (frozen, below) = {
-            let tables = self.shared.tables();
-            let Some(frozen) = tables.frozen.clone() else { return Ok(Drained::Nothing) };
-            (frozen, Arc::clone(&tables.store))
-        };
+        let space = &self.shared.space;
+        let number = space.drain_begun();
+        let drained = self.drain_frozen().inspect_err(|e| {
+            if e.reason() == Reason::StorageFull {
+                space.short(e);
+                space.drain_failed(number);
+            }
+        })?;
+        if space.is_full() {
+            self.recover()?;
+        }
+        space.drain_ended(number);
+        Ok(drained)
+    }
+
+    fn drain_frozen(&self) -> Result<Drained> {
+        let Some(frozen) = self.shared.tables().frozen.clone() else { return Ok(Drained::Nothing) };
         let begun_ns = self.shared.env.clock.monotonic_ns();
-        // Events first: what the mark covers is not re-created after a crash.
-        self.shared.events.sync()?;
-        let mut run = run_of(&frozen.table, &*below, &frozen.mark)?;
-        self.shared.kv.ingest(&mut run)?;
-        drop(run);
-        let store = self.shared.kv.snapshot();
-        {
-            let mut tables = self.shared.tables_mut();
-            tables.store = store;
-            tables.frozen = None;
+        self.renew()?;
+        if self.shared.tables().frozen.is_some() {
+            self.ingest(&frozen)?;
         }
         let us = (self.shared.env.clock.monotonic_ns() - begun_ns) / 1_000;
         Counters::max(&self.shared.counters.drain_us_max, us);
         Counters::add(&self.shared.counters.drains, 1);
         Ok(Drained::UpTo(frozen.mark))
+    }
+
+    fn ingest(&self, frozen: &Frozen) -> Result<()> {
+        let space = &self.shared.space;
+        // Events first: what the mark covers is not re-created after a crash.
+        space.spend(|| self.shared.events.sync())?;
+        // A run that finds no space half-way leaves what it wrote until the next open of the key-value store.
+        space.spend(|| space.look_for(run_bytes(&frozen.table) + RUN_BYTES_MORE))?;
+        let below = Arc::clone(&self.shared.tables().store);
+        let mut run = run_of(&frozen.table, &*below, &frozen.mark)?;
+        self.shared.kv.ingest(&mut run)?;
+        drop(run);
+        let store = self.shared.kv.snapshot();
+        let mut tables = self.shared.tables_mut();
+        tables.store = store;
+        tables.frozen = None;
+        Ok(())
+    }
+
+    /// Opens the key-value store again if it needs that. Readers wait for it; if one has an older state, it is put off.
+    fn renew(&self) -> Result<()> {
+        let kv = &self.shared.kv;
+        let sparing = self.shared.space.is_full();
+        if !kv.is_worn(sparing) {
+            return Ok(());
+        }
+        let mut tables = self.shared.tables_mut();
+        tables.store = Arc::new(NoSnapshot(Error::new(Reason::ReadFailed, "the metadata store is being opened again")));
+        match kv.reopen(sparing) {
+            Ok(done) => Counters::add(&self.shared.counters.reopened, u64::from(done)),
+            Err(e) => {
+                let detail = format!("the metadata store cannot be opened again now: {}", e.detail());
+                tables.store = Arc::new(NoSnapshot(Error::new(Reason::ReadFailed, detail)));
+                return Err(e);
+            }
+        }
+        tables.store = kv.snapshot();
+        // A run that was told to have failed may be there all the same.
+        let mark = mark_of(&*tables.store)?;
+        if tables.frozen.as_ref().is_some_and(|frozen| frozen.mark == mark) {
+            tables.frozen = None;
+        }
+        Ok(())
+    }
+
+    /// Leaves the full state, if everything that waited has found its place and the reserve is whole.
+    fn recover(&self) -> Result<()> {
+        let waits = |result: Result<()>| match result {
+            Err(e) if e.reason() == Reason::StorageFull => Ok(false),
+            other => other.map(|()| true),
+        };
+        if waits(self.shared.events.flush())? && waits(self.shared.space.restore())? {
+            self.shared.space.found();
+            // Its work in the background may begin again.
+            self.renew()?;
+        }
+        Ok(())
     }
 }

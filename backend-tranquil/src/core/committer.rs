@@ -3,16 +3,21 @@
 use std::sync::Arc;
 
 use backend_api::{
-    Checked, Cid, Effect, Effects, Error, EventFrame, Micros, Plan, Reason, Receipt, RepoId, Result, Seq, Stamp, plan,
+    Checked, Cid, Effect, Effects, Error, EventFrame, Micros, Plan, Reason, Receipt, RepoId, Result, Seq, Stamp, View,
+    plan,
 };
 use bytes::Bytes;
 
 use super::maintain;
 use super::shared::{Counters, Frozen, Shared, Tables};
+use super::space::goes_on;
 use crate::format::intent::Maintenance;
 use crate::format::value::Mark;
-use crate::log::{Cycle, LogWriter};
+use crate::log::{Cycle, Failed, LogWriter};
 use crate::meta::{Memtable, encode_effects};
+
+/// On a full disk a memtable may grow by this part more, for what goes on.
+const BONUS_PART: usize = 2;
 
 /// What the committer is asked to do.
 pub enum Job {
@@ -42,7 +47,6 @@ pub struct Committer {
     /// The newest numbers given out.
     last: Mark,
     freeze_wanted: bool,
-    event_buffer: Vec<u8>,
 }
 
 /// A cycle while its mutations are planned.
@@ -52,13 +56,15 @@ struct Draft {
     events: Vec<EventFrame>,
     last: Mark,
     taken: u64,
-    refused: u64,
+    /// Nothing in it but what goes on when the disk is full.
+    spared: bool,
 }
 
 impl Committer {
     pub fn new(shared: Arc<Shared>, log: LogWriter) -> Self {
         let last = shared.tables().mark;
-        Self { shared, log, last, freeze_wanted: false, event_buffer: Vec::new() }
+        shared.space.begin();
+        Self { shared, log, last, freeze_wanted: false }
     }
 
     /// Runs one cycle over some work and answers each. Answers come when everything in the cycle is durable and visible.
@@ -71,55 +77,98 @@ impl Committer {
         if self.shared.stopped().is_some() {
             return work.into_iter().map(|w| (w.reply, Err(self.shared.closed()))).collect();
         }
+        let (jobs, replies): (Vec<Job>, Vec<R>) = work.into_iter().map(|w| (w.job, w.reply)).unzip();
+        let answers = loop {
+            match self.attempt(&jobs) {
+                Ok(answers) => break answers,
+                // Once more for those that go on, and once more in the space of the reserve.
+                Err((_, Failed::NotWritten(e))) if e.reason() == Reason::StorageFull && self.yields(&e) => {}
+                Err((answers, failed)) => break self.failed(answers, failed),
+            }
+        };
+        Counters::add(&self.shared.counters.refusals, answers.iter().filter(|a| a.is_err()).count() as u64);
+        if self.shared.stopped().is_none() {
+            self.freeze_if_due();
+        }
+        let us = (self.shared.env.clock.monotonic_ns() - begun_ns) / 1_000;
+        Counters::max(&self.shared.counters.cycle_us_max, us);
+        replies.into_iter().zip(answers).collect()
+    }
+
+    /// Plans the jobs and commits what is taken of them. After an error nothing is changed, and all may be tried again.
+    fn attempt(&mut self, jobs: &[Job]) -> Result<Vec<Answer>, (Vec<Answer>, Failed)> {
         let mut draft = Draft {
             cycle: self.log.begin(),
             pending: Memtable::default(),
             events: Vec::new(),
             last: self.last,
             taken: 0,
-            refused: 0,
+            spared: true,
         };
-        let mut answers = Vec::with_capacity(work.len());
-        {
+        let answers: Vec<Answer> = {
             let shared = Arc::clone(&self.shared);
             let tables = shared.tables();
-            for Work { job, reply } in work {
-                let answer = self.job(&tables, &mut draft, job);
-                draft.refused += u64::from(answer.is_err());
-                answers.push((reply, answer));
-            }
-        }
-        let counters = &self.shared.counters;
-        Counters::add(&counters.refusals, draft.refused);
+            jobs.iter().map(|job| self.job(&tables, &mut draft, job)).collect()
+        };
         if draft.cycle.is_empty() {
             self.log.discard(draft.cycle);
-        } else {
-            match self.log.commit(draft.cycle) {
-                Ok(bytes) => {
-                    Counters::add(&counters.cycles, 1);
-                    Counters::add(&counters.syncs, 1);
-                    Counters::add(&counters.mutations, draft.taken);
-                    Counters::add(&counters.log_bytes, bytes);
-                    self.publish(draft.pending, draft.events, draft.last);
-                }
-                Err(failed) => return self.failed(answers, failed),
+            return Ok(answers);
+        }
+        let counters = &self.shared.counters;
+        match self.log.commit(draft.cycle, draft.spared) {
+            Ok(bytes) => {
+                Counters::add(&counters.cycles, 1);
+                Counters::add(&counters.syncs, 1);
+                Counters::add(&counters.mutations, draft.taken);
+                Counters::add(&counters.log_bytes, bytes);
+                self.publish(draft.pending, draft.events, draft.last);
+                Ok(answers)
             }
+            Err(failed) => Err((answers, failed)),
         }
-        if self.shared.stopped().is_none() {
-            self.freeze_if_due();
-        }
-        let us = (self.shared.env.clock.monotonic_ns() - begun_ns) / 1_000;
-        Counters::max(&self.shared.counters.cycle_us_max, us);
-        answers
     }
 
-    fn job(&mut self, tables: &Tables, draft: &mut Draft, job: Job) -> Answer {
+    /// The log found no space. True if there is another way: without what does not go on, or with the reserve.
+    fn yields(&self, error: &Error) -> bool {
+        let was_full = self.shared.space.is_full();
+        self.shared.space.short(error);
+        !was_full || self.shared.space.give_up()
+    }
+
+    /// Whether a job is taken now. On a full disk only what goes on is, as far as memory holds it: it may be long until
+    /// the next drain.
+    fn admit(&self, tables: &Tables, draft: &Draft, goes_on: bool) -> Result<()> {
+        let space = &self.shared.space;
+        if !space.is_full() {
+            return Ok(());
+        }
+        let options = &self.shared.options;
+        let held = tables.active.bytes() + draft.pending.bytes();
+        let held_max = options.memtable_bytes_max + options.memtable_bytes_max / BONUS_PART;
+        let waits = self.shared.events.waiting_bytes() + draft.events.iter().map(|e| e.frame.len()).sum::<usize>();
+        if goes_on && (tables.frozen.is_none() || held < held_max) && waits < options.memtable_bytes_max {
+            return Ok(());
+        }
+        Err(space.refusal())
+    }
+
+    fn job(&mut self, tables: &Tables, draft: &mut Draft, job: &Job) -> Answer {
         match job {
-            Job::Mutation(checked) => self.mutation(tables, draft, &checked),
+            Job::Mutation(checked) => {
+                let goes_on = goes_on(checked.mutation());
+                if let Err(full) = self.admit(tables, draft, goes_on) {
+                    // What was taken before is answered as it was.
+                    let mutation = checked.mutation();
+                    let receipt = tables.layers(Some(&draft.pending)).receipt(&mutation.did, &mutation.key)?;
+                    receipt.ok_or(full)?;
+                }
+                self.mutation(tables, draft, checked).inspect(|_| draft.spared &= goes_on)
+            }
             Job::Maintenance(step) => {
-                let done = maintain::apply(&step, tables, &draft.pending)?;
+                self.admit(tables, draft, true)?;
+                let done = maintain::apply(step, tables, &draft.pending)?;
                 draft.pending.absorb(done);
-                draft.cycle.maintenance(&step);
+                draft.cycle.maintenance(step);
                 draft.last.at = draft.last.at.max(step.at.0);
                 Ok(nothing())
             }
@@ -166,34 +215,35 @@ impl Committer {
             tables.active.absorb(pending);
             tables.mark = last;
         }
-        if let Err(e) = self.shared.events.append(events, &mut self.event_buffer) {
+        if let Err(e) = self.shared.append_events(events) {
             // They are in the commit log, and in memory for those who follow; the next open writes them again.
             self.shared.stop(&format!("the event log cannot be written: {e}"));
         }
     }
 
-    fn failed<R>(&self, answers: Vec<(R, Answer)>, failed: crate::log::Failed) -> Vec<(R, Answer)> {
+    fn failed(&self, answers: Vec<Answer>, failed: Failed) -> Vec<Answer> {
         let (stop, error) = match failed {
-            crate::log::Failed::NotWritten(error) => (false, error),
-            crate::log::Failed::Unknown(error) => (true, error),
+            Failed::NotWritten(error) => (false, error),
+            Failed::Unknown(error) => (true, error),
         };
         if stop {
             self.shared.stop(error.detail());
         }
-        let answer = |(reply, answer): (R, Answer)| match answer {
+        let answer = |answer: Answer| match answer {
             // Whether a refusal holds depends on what the cycle would have done: it must be asked again as well.
-            Err(_) if stop => (reply, Err(self.shared.closed())),
+            Err(_) if stop => Err(self.shared.closed()),
             Ok(_) if stop => {
                 let detail = format!("{}: it may or may not have been written; reopen the store", error.detail());
-                (reply, Err(Error::new(Reason::SyncFailed, detail)))
+                Err(Error::new(Reason::SyncFailed, detail))
             }
-            _ => (reply, Err(error.clone())),
+            _ => Err(error.clone()),
         };
         answers.into_iter().map(answer).collect()
     }
 
     fn rotate_if_full(&mut self) {
-        if self.log.is_file_full() {
+        // On a full disk the current file takes on.
+        if self.log.is_file_full() && !self.shared.space.is_full() {
             match self.log.rotate() {
                 Ok(()) => {
                     Counters::add(&self.shared.counters.rotations, 1);
@@ -225,10 +275,13 @@ impl Committer {
         self.freeze_if_due();
     }
 
-    /// True if no further cycle should begin before a drain has ended: memory is bounded.
+    /// True if no further cycle should begin before a drain has ended: memory is bounded. A full disk lets no drain end:
+    /// then what memory has no room for is refused.
     pub fn must_wait(&self) -> bool {
         let tables = self.shared.tables();
-        tables.frozen.is_some() && tables.active.bytes() >= self.shared.options.memtable_bytes_max
+        !self.shared.space.is_full()
+            && tables.frozen.is_some()
+            && tables.active.bytes() >= self.shared.options.memtable_bytes_max
     }
 
     /// Ends the log file, so that the next open has nothing to search.

@@ -29,8 +29,11 @@ impl Keeper {
         Self { shared, directory, snapshot_bytes: 0, log_bytes_at_snapshot: 0, hinted: 0 }
     }
 
-    /// Does what is due after a drain.
+    /// Does what is due after a drain. Nothing on a full disk: all of it can be done later, and takes space.
     pub fn step(&mut self) -> Result<()> {
+        if self.shared.space.is_full() {
+            return Ok(());
+        }
         let hints = self.hints();
         let log_bytes = self.shared.counters.log_bytes.load(Ordering::Relaxed);
         let grown = log_bytes - self.log_bytes_at_snapshot;

@@ -11,10 +11,12 @@ mod open;
 mod reader;
 mod replay;
 mod shared;
+mod space;
 mod tail;
 
 pub use checkpoint::{Checkpointer, Drained};
 pub use committer::{Answer, Committer, Job, Work};
 pub use keeper::Keeper;
-pub use open::{Opened, mark_of, open};
+pub use open::{Opened, mark_of};
 pub use shared::{Counters, Shared};
+pub use space::open;

@@ -9,6 +9,7 @@ use super::checkpoint::Checkpointer;
 use super::committer::Committer;
 use super::keeper::Keeper;
 use super::shared::{Counters, Frozen, Shared};
+use super::space::log_bytes_kept;
 use super::{replay, tail};
 use crate::events::{EventLog, EventOptions};
 use crate::format::StoreId;
@@ -17,7 +18,7 @@ use crate::format::header::{FileKind, HEADER_BYTES, Header};
 use crate::format::key;
 use crate::format::value::{self, Mark};
 use crate::io::{Disk, Env, failed, read_up_to};
-use crate::log::{CycleScan, LogFiles, LogWriter, Position, Scanned, Start, Tail, classify};
+use crate::log::{CycleScan, LogFiles, LogWriter, Position, Scanned, Sizes, Start, Tail, classify};
 use crate::meta::{MetaKv, MetaSnapshot, newest_snapshot, read_snapshot};
 use crate::options::Options;
 
@@ -78,19 +79,19 @@ pub fn open(env: Env, options: Options, open_kv: &OpenKv) -> Result<Opened> {
         events_oldest(&*state)?,
     )?;
     drop(state);
-    let file_bytes = options.log_file_bytes;
+    let sizes = Sizes { file_bytes: options.log_file_bytes, kept_bytes: log_bytes_kept(&options) };
     let shared = Arc::new(Shared::new(env, options, store, Arc::clone(&log), kv, events, mark, counters));
     let mut checkpointer = Checkpointer::new(Arc::clone(&shared));
     let keeper = Keeper::new(Arc::clone(&shared), paths.snapshots);
     let writer = if is_new {
-        let writer = LogWriter::create(log, file_bytes)?;
+        let writer = LogWriter::create(log, sizes)?;
         let at = writer.position();
         let mut tables = shared.tables_mut();
         (tables.mark.file, tables.mark.offset) = (at.file, at.offset);
         drop(tables);
         writer
     } else {
-        replay_log(&shared, &mut checkpointer, mark, file_bytes)?
+        replay_log(&shared, &mut checkpointer, mark, sizes)?
     };
     // Retention may have gone on in what was replayed.
     if let Some(oldest) = shared.value(key::EVENTS_OLDEST, "oldest event")? {
@@ -282,7 +283,7 @@ fn matches_log(mark: &Mark, log: &LogFiles) -> Result<()> {
 }
 
 /// Finds the end of the log, makes it sound and durable, then takes everything behind the mark again.
-fn replay_log(shared: &Arc<Shared>, checkpointer: &mut Checkpointer, mark: Mark, file_bytes: u64) -> Result<LogWriter> {
+fn replay_log(shared: &Arc<Shared>, checkpointer: &mut Checkpointer, mark: Mark, sizes: Sizes) -> Result<LogWriter> {
     let log = &shared.log;
     let Some(start) = replay::start(log, &mark)? else {
         return Err(Error::new(Reason::WrongStore, "the log has no file; nothing was changed".to_owned()));
@@ -290,16 +291,15 @@ fn replay_log(shared: &Arc<Shared>, checkpointer: &mut Checkpointer, mark: Mark,
     let end = find_end(shared, start, &mark)?;
     if end.cycles > 0 || end.torn.is_some() {
         if let Some(torn) = end.torn {
-            let bytes = tail::keep_torn(log, end.at, torn)?;
+            let bytes = tail::keep_torn(shared, end.at, torn)?;
             Counters::add(&shared.counters.torn_bytes, bytes);
             tracing::warn!(file = end.at.file, offset = end.at.offset, bytes, "an unacknowledged tail was cut off");
         }
         // Before anything is published or drained that a power cut could take from under it.
-        tail::rewrite(log, end.at, file_bytes)?;
+        tail::rewrite(log, end.at)?;
     }
     let mut scan = CycleScan::new(Arc::clone(log), start)?.with_hints();
     let event_head = shared.events.window()?.head.get();
-    let mut buffer = Vec::new();
     while scan.position().cycle < end.at.cycle {
         match scan.next()? {
             // A hint has no bytes to make events of.
@@ -307,7 +307,7 @@ fn replay_log(shared: &Arc<Shared>, checkpointer: &mut Checkpointer, mark: Mark,
                 scan.without_hint(&cycle);
             }
             Scanned::Cycle(cycle) => {
-                replay::apply(shared, cycle, scan.position(), &mut buffer)?;
+                replay::apply(shared, cycle, scan.position())?;
                 drain_if_full(shared, checkpointer)?;
             }
             Scanned::Stop(at, why) => {
@@ -321,7 +321,7 @@ fn replay_log(shared: &Arc<Shared>, checkpointer: &mut Checkpointer, mark: Mark,
         let mark = &mut tables.mark;
         (mark.file, mark.offset, mark.cycle, mark.chain) = (end.at.file, end.at.offset, end.at.cycle, end.at.chain);
     }
-    LogWriter::resume(Arc::clone(log), end.at, file_bytes)
+    LogWriter::resume(Arc::clone(log), end.at, sizes)
 }
 
 /// Where the log ends.
@@ -375,10 +375,16 @@ fn drain_if_full(shared: &Arc<Shared>, checkpointer: &mut Checkpointer) -> Resul
         if tables.active.bytes() < shared.options.memtable_bytes_max {
             return Ok(());
         }
-        let table = std::mem::take(&mut tables.active);
-        tables.frozen = Some(Arc::new(Frozen { table, mark: tables.mark }));
+        if tables.frozen.is_none() {
+            let table = std::mem::take(&mut tables.active);
+            tables.frozen = Some(Arc::new(Frozen { table, mark: tables.mark }));
+        }
     }
-    checkpointer.drain().map(|_| ())
+    match checkpointer.drain() {
+        // It stays in memory, where it was before: no more was taken than memory has room for.
+        Err(e) if e.reason() == Reason::StorageFull => Ok(()),
+        other => other.map(|_| ()),
+    }
 }
 
 /// The mark of a state.

@@ -17,7 +17,7 @@ use crate::meta::{Memtable, encode_effects};
 /// # Errors
 /// [`Reason::DataCorrupt`] if the rules lead to anything else than they did then: the metadata under it is not what it
 /// was. Nothing is carried on from there.
-pub fn apply(shared: &Arc<Shared>, cycle: ScannedCycle, after: Position, buffer: &mut Vec<u8>) -> Result<()> {
+pub fn apply(shared: &Arc<Shared>, cycle: ScannedCycle, after: Position) -> Result<()> {
     let mut pending = Memtable::default();
     let mut events = Vec::new();
     let mut last = shared.tables().mark;
@@ -70,7 +70,7 @@ pub fn apply(shared: &Arc<Shared>, cycle: ScannedCycle, after: Position, buffer:
         tables.active.absorb(pending);
         tables.mark = last;
     }
-    shared.events.append(events, buffer)
+    shared.append_events(events)
 }
 
 fn put(effects: &backend_api::Effects, pending: &mut Memtable, places: &[Place]) -> u32 {

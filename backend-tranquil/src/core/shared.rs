@@ -9,6 +9,7 @@ use bytes::Bytes;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
+use super::space::Space;
 use crate::events::EventLog;
 use crate::format::StoreId;
 use crate::format::value::Mark;
@@ -25,6 +26,7 @@ pub struct Shared {
     pub log: Arc<LogFiles>,
     pub kv: Arc<dyn MetaKv>,
     pub events: EventLog,
+    pub space: Space,
     pub hot: Cache<Cid, Bytes, BlockWeight>,
     pub counters: Counters,
     /// Where in the log mutations after a position begin; sparse.
@@ -95,6 +97,8 @@ counters! {
     rotations,
     /// Memtables drained.
     drains,
+    /// Times that the metadata store was opened again.
+    reopened,
     /// The slowest drain.
     drain_us_max,
     /// Copies of the metadata written.
@@ -135,6 +139,7 @@ impl Shared {
     ) -> Self {
         let blocks = usize::try_from(options.hot_bytes / 1_024).unwrap_or(usize::MAX).max(16);
         let hot = Cache::with_weighter(blocks, options.hot_bytes, BlockWeight);
+        let space = Space::new(&env, &options);
         let tables = Tables { active: Memtable::default(), frozen: None, store: kv.snapshot(), mark };
         Self {
             env,
@@ -143,6 +148,7 @@ impl Shared {
             log,
             kv,
             events,
+            space,
             hot,
             counters,
             feed: Mutex::default(),

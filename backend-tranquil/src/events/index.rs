@@ -9,7 +9,7 @@ use backend_api::Result;
 
 use crate::format::header::{FileKind, HEADER_BYTES, Header};
 use crate::format::{StoreId, u32_at, u64_at};
-use crate::io::{Disk, failed, read_up_to};
+use crate::io::{Disk, discard, failed, read_up_to};
 
 /// More than a segment of a gigabyte has.
 const ENTRIES_MAX: usize = 1 << 20;
@@ -39,8 +39,8 @@ pub fn write(
     let crc = crc32fast::hash(&out[HEADER_BYTES + 4..]);
     out[HEADER_BYTES..HEADER_BYTES + 4].copy_from_slice(&crc.to_le_bytes());
     let file = disk.create(&aside).map_err(fail)?;
-    file.write_all_at(&out, 0).map_err(fail)?;
-    disk.rename(&aside, &path).map_err(fail)
+    let written = file.write_all_at(&out, 0).and_then(|()| disk.rename(&aside, &path));
+    written.map_err(fail).inspect_err(|_| discard(disk, &aside))
 }
 
 /// The number of the event that follows a sealed segment, if its index tells.

@@ -2,15 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 
 use backend_api::{Error, EventFrame, EventWindow, Reason, Result, Seq};
 use tokio::sync::watch;
 
+use super::files::SegmentFiles;
 use super::ring::Ring;
 use super::segment::Segment;
 use crate::format::StoreId;
 use crate::io::{Disk, failed};
+
+/// Bytes of events written to a segment at a time.
+const FLUSH_BYTES: usize = 16 << 20;
 
 /// Sizes.
 #[derive(Debug, Clone, Copy)]
@@ -25,11 +29,13 @@ pub struct EventOptions {
 
 /// The event log.
 pub struct EventLog {
-    disk: Arc<dyn Disk>,
+    files: Arc<SegmentFiles>,
     directory: PathBuf,
     store: StoreId,
     options: EventOptions,
     state: RwLock<State>,
+    /// Held by whoever writes to segments. The buffer is for entries.
+    writing: Mutex<Vec<u8>>,
     head: watch::Sender<Option<Seq>>,
 }
 
@@ -37,6 +43,8 @@ struct State {
     segments: BTreeMap<u64, Arc<Segment>>,
     oldest: u64,
     head: u64,
+    /// The newest event that is in a segment. Those after it are in the ring, which does not let go of them.
+    written: u64,
     ring: Ring,
 }
 
@@ -54,6 +62,7 @@ impl EventLog {
         let names = disk.list(&directory).map_err(|e| failed("list", &directory, &e))?;
         let bases: Vec<u64> = names.iter().filter_map(|n| n.strip_suffix(".segment")?.parse().ok()).collect();
         disk.sync_directory(&directory).map_err(|e| failed("sync", &directory, &e))?;
+        let files = Arc::new(SegmentFiles::new(Arc::clone(&disk)));
         let mut segments: BTreeMap<u64, Arc<Segment>> = BTreeMap::new();
         let mut expected: Option<u64> = None;
         for (i, base) in bases.iter().copied().enumerate() {
@@ -69,7 +78,7 @@ impl EventLog {
             }
             // A checkpoint vouches for a segment of which the next one begins at or before the newest durable event.
             if let Some(next) = bases.get(i + 1).copied().filter(|next| *next <= durable + 1) {
-                let segment = Segment::open_sealed(&*disk, &directory, store, base, next)?;
+                let segment = Segment::open_sealed(&files, &directory, store, base, next)?;
                 if options.map_sealed {
                     segment.map()?;
                 }
@@ -79,7 +88,7 @@ impl EventLog {
             }
             // What no checkpoint vouches for may be in the page cache only: it is trusted from fresh blocks.
             crate::io::rewrite(&*disk, &super::segment::path_of(&directory, base))?;
-            let (segment, damage) = match Segment::open(&*disk, &directory, store, base) {
+            let (segment, damage) = match Segment::open(&files, &directory, store, base) {
                 Err(e) if base > durable && e.reason() == Reason::DataCorrupt => {
                     // Its header never became durable, so no checkpoint vouches for anything in it.
                     remove(&*disk, &super::segment::path_of(&directory, base))?;
@@ -108,8 +117,9 @@ impl EventLog {
         let oldest = oldest.max(segments.keys().next().copied().unwrap_or(head + 1));
         let ring = Ring::new(options.ring_bytes);
         let published = Seq::new(head)?;
-        let state = RwLock::new(State { segments, oldest, head, ring });
-        Ok(Self { disk, directory, store, options, state, head: watch::Sender::new(Some(published)) })
+        let state = RwLock::new(State { segments, oldest, head, written: head, ring });
+        let writing = Mutex::default();
+        Ok(Self { files, directory, store, options, state, writing, head: watch::Sender::new(Some(published)) })
     }
 
     fn read(&self) -> std::sync::RwLockReadGuard<'_, State> {
@@ -126,20 +136,49 @@ impl EventLog {
         Ok(EventWindow { oldest: Seq::new(state.oldest)?, head: Seq::new(state.head)? })
     }
 
-    /// Appends consecutive events and makes them visible. If the disk does not take them they are visible all the same,
-    /// from memory, and the error says so: the commit log has them.
-    pub fn append(&self, events: Vec<EventFrame>, buffer: &mut Vec<u8>) -> Result<()> {
+    /// Makes consecutive events visible and appends them. If the disk does not take them they are visible all the same,
+    /// from memory, and the error says so: the commit log has them, and they wait for [`EventLog::flush`].
+    pub fn append(&self, events: Vec<EventFrame>) -> Result<()> {
         let Some(last) = events.last().map(|e| e.seq) else { return Ok(()) };
-        let written = self.append_to_segment(&events, buffer);
         {
             let mut state = self.write();
+            let written = state.written;
             for event in events {
-                state.ring.push(event);
+                state.ring.push(event, written);
             }
             state.head = last.get();
         }
+        let written = self.flush();
         self.head.send_replace(Some(last));
         written
+    }
+
+    /// Appends what waits to the segments, in order, as far as they take it.
+    pub fn flush(&self) -> Result<()> {
+        let mut buffer = self.writing.lock().expect("no panic under this lock");
+        loop {
+            let (written, events) = {
+                let state = self.read();
+                if state.written == state.head {
+                    return Ok(());
+                }
+                (state.written, state.ring.after(state.written, usize::MAX, FLUSH_BYTES).unwrap_or_default())
+            };
+            let Some(last) = events.last() else {
+                let detail = format!("{}: event {} is in no memory", self.directory.display(), written + 1);
+                return Err(Error::new(Reason::DataCorrupt, detail));
+            };
+            self.append_to_segment(&events, &mut buffer)?;
+            let mut state = self.write();
+            state.written = last.seq.get();
+            state.ring.trim(last.seq.get());
+        }
+    }
+
+    /// Bytes of events that are in no segment yet.
+    pub fn waiting_bytes(&self) -> usize {
+        let state = self.read();
+        if state.written == state.head { 0 } else { state.ring.bytes_after(state.written) }
     }
 
     fn append_to_segment(&self, events: &[EventFrame], buffer: &mut Vec<u8>) -> Result<()> {
@@ -150,9 +189,9 @@ impl EventLog {
                 let base = events[0].seq.get();
                 // Sealed first: whatever a crash leaves, only the newest segment can lack its sync.
                 if let Some(full) = full {
-                    full.seal(&*self.disk, self.options.map_sealed)?;
+                    full.seal(self.options.map_sealed)?;
                 }
-                let next = Arc::new(Segment::create(&*self.disk, &self.directory, self.store, base)?);
+                let next = Arc::new(Segment::create(&self.files, &self.directory, self.store, base)?);
                 self.write().segments.insert(base, Arc::clone(&next));
                 next
             }
@@ -162,6 +201,7 @@ impl EventLog {
 
     /// Makes everything up to now durable.
     pub fn sync(&self) -> Result<()> {
+        self.flush()?;
         // Older segments were synced when they were sealed.
         let current = self.read().segments.values().next_back().map(Arc::clone);
         current.map_or(Ok(()), |segment| segment.sync())
@@ -184,7 +224,7 @@ impl EventLog {
         self.collect(after, limit, bytes_max, true)
     }
 
-    /// Events after a number, from segments only.
+    /// Events after a number, from segments, as far as they are there yet.
     pub fn stored(&self, after: u64, limit: usize, bytes_max: usize) -> Result<Vec<EventFrame>> {
         self.collect(after, limit, bytes_max, false)
     }
@@ -208,7 +248,7 @@ impl EventLog {
                     break;
                 }
                 let live = || state.ring.after(after, limit - out.len(), bytes_max.saturating_sub(bytes));
-                if let Some(live) = ring.then(live).flatten() {
+                if let Some(live) = (ring || after >= state.written).then(live).flatten() {
                     if out.is_empty() || live.iter().map(|e| e.frame.len()).sum::<usize>() + bytes <= bytes_max {
                         out.extend(live);
                     }
@@ -220,7 +260,7 @@ impl EventLog {
                 let detail = format!("{}: event {} is in no segment", self.directory.display(), after + 1);
                 return Err(Error::new(Reason::DataCorrupt, detail));
             };
-            let found = segment.events(&*self.disk, after, limit - out.len(), bytes_max.saturating_sub(bytes))?;
+            let found = segment.events(after, limit - out.len(), bytes_max.saturating_sub(bytes))?;
             let Some(last) = found.last() else {
                 let detail = format!("{}: event {} is missing", segment.path().display(), after + 1);
                 return Err(Error::new(Reason::DataCorrupt, detail));
@@ -240,7 +280,7 @@ impl EventLog {
     pub fn pin(&self) -> Pinned {
         let state = self.read();
         let segments = state.segments.values().map(Arc::clone).collect();
-        Pinned { disk: Arc::clone(&self.disk), segments, oldest: state.oldest }
+        Pinned { segments, oldest: state.oldest }
     }
 
     /// Told of each newest number; `None` when the store is closed.
@@ -261,15 +301,15 @@ impl EventLog {
         };
         let mut from = 0;
         for (i, segment) in segments.iter().enumerate().skip(1) {
-            if segment.first_at(&*self.disk)? >= at {
+            if segment.first_at()? >= at {
                 break;
             }
             from = i;
         }
-        let Some(segment) = segments.get(from) else { return Ok(head.max(oldest)) };
+        let Some(segment) = segments.get(from) else { return Ok(oldest) };
         let mut after = segment.base.max(oldest) - 1;
         loop {
-            let events = segment.events(&*self.disk, after, 1_024, 1 << 20)?;
+            let events = segment.events(after, 1_024, 1 << 20)?;
             match events.iter().find(|e| e.at.0 >= at) {
                 Some(event) => return Ok(event.seq.get()),
                 None => match events.last() {
@@ -292,8 +332,13 @@ impl EventLog {
             gone.filter_map(|(base, _)| state.segments.remove(base)).collect()
         };
         for segment in &removed {
-            remove(&*self.disk, segment.path())?;
-            super::index::remove(&*self.disk, segment.path());
+            // An export may still read it.
+            if Arc::strong_count(segment) > 1 {
+                segment.hold()?;
+            }
+            self.files.forget(segment.base);
+            remove(&*self.files.disk, segment.path())?;
+            super::index::remove(&*self.files.disk, segment.path());
         }
         Ok(())
     }
@@ -307,7 +352,6 @@ impl EventLog {
 
 /// The events of one moment.
 pub struct Pinned {
-    disk: Arc<dyn Disk>,
     segments: Vec<Arc<Segment>>,
     /// The oldest of them.
     pub oldest: u64,
@@ -318,7 +362,7 @@ impl Pinned {
     pub fn events(&self, after: u64, limit: usize, bytes_max: usize) -> Result<Vec<EventFrame>> {
         let found = self.segments.partition_point(|s| s.base <= after + 1);
         match found.checked_sub(1) {
-            Some(i) => self.segments[i].events(&*self.disk, after, limit, bytes_max),
+            Some(i) => self.segments[i].events(after, limit, bytes_max),
             None => Ok(Vec::new()),
         }
     }

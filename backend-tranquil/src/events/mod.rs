@@ -4,6 +4,7 @@
 //! at checkpoints, and re-created from the commit log after a crash.
 
 mod entry;
+mod files;
 mod index;
 mod log;
 mod ring;

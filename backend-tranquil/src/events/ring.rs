@@ -16,10 +16,19 @@ impl Ring {
         Self { events: VecDeque::new(), bytes: 0, bytes_max }
     }
 
-    pub fn push(&mut self, event: EventFrame) {
+    /// Adds an event. Those up to `written` may go when there are too many.
+    pub fn push(&mut self, event: EventFrame, written: u64) {
         self.bytes += event.frame.len();
         self.events.push_back(event);
-        while self.bytes > self.bytes_max && self.events.len() > 1 {
+        self.trim(written);
+    }
+
+    /// Lets go of the oldest events, up to `written`, until the bound is kept.
+    pub fn trim(&mut self, written: u64) {
+        while self.bytes > self.bytes_max
+            && self.events.len() > 1
+            && self.events.front().is_some_and(|e| e.seq.get() <= written)
+        {
             self.bytes -= self.events.pop_front().map_or(0, |e| e.frame.len());
         }
     }
@@ -38,6 +47,11 @@ impl Ring {
             out.push(event.clone());
         }
         Some(out)
+    }
+
+    /// Bytes of the events after a number.
+    pub fn bytes_after(&self, after: u64) -> usize {
+        self.events.iter().rev().take_while(|e| e.seq.get() > after).map(|e| e.frame.len()).sum()
     }
 
     pub const fn bytes(&self) -> usize {

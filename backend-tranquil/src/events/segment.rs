@@ -1,16 +1,17 @@
 //! One segment: consecutive events in one file, with a sparse index.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 
 use backend_api::{Error, EventFrame, Reason, Result};
 use bytes::Bytes;
 
 use super::entry::{Parsed, append, parse};
+use super::files::SegmentFiles;
 use super::index;
 use crate::format::StoreId;
 use crate::format::header::{FileKind, HEADER_BYTES, Header};
-use crate::io::{Disk, File, Map, failed, read_up_to};
+use crate::io::{File, Map, failed, read_up_to};
 
 /// An index entry for each so many bytes: what a reader scans at the most to find its cursor.
 const INDEX_STEP_BYTES: u64 = 32 * 1024;
@@ -22,7 +23,9 @@ pub struct Segment {
     pub base: u64,
     path: PathBuf,
     store: StoreId,
-    file: Arc<dyn File>,
+    files: Arc<SegmentFiles>,
+    /// Its descriptor, if it must not change: that of the newest segment, whose syncs count, or of a removed one.
+    held: Mutex<Option<Arc<dyn File>>>,
     state: RwLock<State>,
 }
 
@@ -58,24 +61,51 @@ struct Walk {
 
 impl Segment {
     /// Begins a segment.
-    pub fn create(disk: &dyn Disk, directory: &Path, store: StoreId, base: u64) -> Result<Self> {
+    pub fn create(files: &Arc<SegmentFiles>, directory: &Path, store: StoreId, base: u64) -> Result<Self> {
         let path = path_of(directory, base);
         let fail = |e: std::io::Error| failed("create", &path, &e);
-        let file = disk.create(&path).map_err(fail)?;
+        // An attempt that found no space may have left its name.
+        let there = files.disk.exists(&path).map_err(fail)?;
+        let file = if there { files.disk.open(&path) } else { files.disk.create(&path) }.map_err(fail)?;
         let header = Header { kind: FileKind::Events, store, number: base, base, chain: 0 };
         file.write_all_at(&header.encode(), 0).map_err(fail)?;
-        disk.sync_directory(directory).map_err(fail)?;
-        Ok(Self::new(base, path, store, file))
+        files.disk.sync_directory(directory).map_err(fail)?;
+        Ok(Self::new(base, path, store, files, Some(file)))
     }
 
-    fn new(base: u64, path: PathBuf, store: StoreId, file: Arc<dyn File>) -> Self {
+    fn new(base: u64, path: PathBuf, store: StoreId, files: &Arc<SegmentFiles>, held: Option<Arc<dyn File>>) -> Self {
         let state = State { len: HEADER_BYTES as u64, next: base, index: Some(Arc::default()), map: None };
-        Self { base, path, store, file, state: RwLock::new(state) }
+        Self { base, path, store, files: Arc::clone(files), held: Mutex::new(held), state: RwLock::new(state) }
+    }
+
+    fn held(&self) -> std::sync::MutexGuard<'_, Option<Arc<dyn File>>> {
+        self.held.lock().expect("no panic under this lock")
+    }
+
+    fn file(&self) -> Result<Arc<dyn File>> {
+        match &*self.held() {
+            Some(file) => Ok(Arc::clone(file)),
+            None => self.files.get(self.base, &self.path),
+        }
+    }
+
+    /// Keeps its descriptor: it can be read also when its name is gone.
+    pub fn hold(&self) -> Result<()> {
+        let file = self.file()?;
+        *self.held() = Some(file);
+        self.files.forget(self.base);
+        Ok(())
     }
 
     /// Opens a segment and reads it to its end, or to the first damage, where it ends then.
-    pub fn open(disk: &dyn Disk, directory: &Path, store: StoreId, base: u64) -> Result<(Self, Option<Damage>)> {
-        let segment = Self::with_header(disk, directory, store, base)?;
+    pub fn open(
+        files: &Arc<SegmentFiles>,
+        directory: &Path,
+        store: StoreId,
+        base: u64,
+    ) -> Result<(Self, Option<Damage>)> {
+        let segment = Self::with_header(files, directory, store, base)?;
+        segment.hold()?;
         let walk = segment.walk()?;
         let mut state = segment.write();
         (state.len, state.next, state.index) = (walk.offset, walk.next, Some(Arc::new(walk.index)));
@@ -84,33 +114,38 @@ impl Segment {
     }
 
     /// Opens a segment that was sealed before event `next`, without reading its events.
-    pub fn open_sealed(disk: &dyn Disk, directory: &Path, store: StoreId, base: u64, next: u64) -> Result<Self> {
-        let segment = Self::with_header(disk, directory, store, base)?;
-        if let Some(ends) = index::next(disk, &segment.path, store, base).filter(|ends| *ends != next) {
+    pub fn open_sealed(
+        files: &Arc<SegmentFiles>,
+        directory: &Path,
+        store: StoreId,
+        base: u64,
+        next: u64,
+    ) -> Result<Self> {
+        let segment = Self::with_header(files, directory, store, base)?;
+        if let Some(ends) = index::next(&*files.disk, &segment.path, store, base).filter(|ends| *ends != next) {
             let detail = format!(
                 "{}: ends before event {ends}, the next segment starts with {next}: events are missing; nothing was changed",
                 segment.path.display()
             );
             return Err(Error::new(Reason::DataCorrupt, detail));
         }
-        let len = segment.file.len().map_err(|e| failed("open", &segment.path, &e))?;
+        let len = segment.file()?.len().map_err(|e| failed("open", &segment.path, &e))?;
         let mut state = segment.write();
         (state.len, state.next, state.index) = (len, next, None);
         drop(state);
         Ok(segment)
     }
 
-    fn with_header(disk: &dyn Disk, directory: &Path, store: StoreId, base: u64) -> Result<Self> {
+    fn with_header(files: &Arc<SegmentFiles>, directory: &Path, store: StoreId, base: u64) -> Result<Self> {
         let path = path_of(directory, base);
-        let fail = |e: std::io::Error| failed("open", &path, &e);
-        let file = disk.open(&path).map_err(fail)?;
-        let header = read_up_to(&*file, HEADER_BYTES, 0).map_err(fail)?;
+        let file = files.get(base, &path)?;
+        let header = read_up_to(&*file, HEADER_BYTES, 0).map_err(|e| failed("open", &path, &e))?;
         let header = Header::decode(&header, FileKind::Events, Some(store), &path)?;
         if header.base != base {
             let detail = format!("{}: starts at event {}; nothing was changed", path.display(), header.base);
             return Err(Error::new(Reason::WrongStore, detail));
         }
-        Ok(Self::new(base, path, store, file))
+        Ok(Self::new(base, path, store, files, None))
     }
 
     /// Reads all events from the first on.
@@ -146,12 +181,12 @@ impl Segment {
     }
 
     /// The state, with an index.
-    fn indexed(&self, disk: &dyn Disk) -> Result<State> {
+    fn indexed(&self) -> Result<State> {
         let state = self.state.read().expect("no panic under this lock").clone();
         if state.index.is_some() {
             return Ok(state);
         }
-        let index = match index::read(disk, &self.path, self.store, self.base) {
+        let index = match index::read(&*self.files.disk, &self.path, self.store, self.base) {
             Some(index) => index,
             // What lies behind damage is found by scanning from the last entry before it, and fails there.
             None => self.walk()?.index,
@@ -166,8 +201,8 @@ impl Segment {
     }
 
     /// Time of the first event.
-    pub fn first_at(&self, disk: &dyn Disk) -> Result<u64> {
-        let events = self.events(disk, self.base - 1, 1, 0)?;
+    pub fn first_at(&self) -> Result<u64> {
+        let events = self.events(self.base - 1, 1, 0)?;
         Ok(events.first().map_or(u64::MAX, |e| e.at.0))
     }
 
@@ -181,7 +216,11 @@ impl Segment {
             append(buffer, event);
             state.next = event.seq.get() + 1;
         }
-        self.file.write_all_at(buffer, state.len).map_err(|e| failed("append to", &self.path, &e))?;
+        if let Err(e) = self.file()?.write_all_at(buffer, state.len) {
+            // What there is of it is taken off again: a sealed segment ends with its last event.
+            self.cut()?;
+            return Err(failed("append to", &self.path, &e));
+        }
         state.len += buffer.len() as u64;
         *self.write() = state;
         Ok(())
@@ -190,30 +229,34 @@ impl Segment {
     /// Cuts off what lies behind the last whole event.
     pub fn cut(&self) -> Result<()> {
         let len = self.len();
-        self.file.set_len(len).map_err(|e| failed("cut", &self.path, &e))
+        self.file()?.set_len(len).map_err(|e| failed("cut", &self.path, &e))
     }
 
     /// Makes the events durable.
     pub fn sync(&self) -> Result<()> {
         // Whatever the reason, it is final: the same descriptor may say yes the next time, and not mean it.
         let failed = |e: std::io::Error| Error::new(Reason::SyncFailed, format!("sync {}: {e}", self.path.display()));
-        self.file.sync().map_err(failed)
+        self.file()?.sync().map_err(failed)
     }
 
     /// Nothing is appended any more. With `map`, it is read through a mapping from now on.
-    pub fn seal(&self, disk: &dyn Disk, map: bool) -> Result<()> {
+    pub fn seal(&self, map: bool) -> Result<()> {
         self.sync()?;
         let index = self.state.read().expect("no panic under this lock").index.clone().unwrap_or_default();
-        if let Err(e) = index::write(disk, &self.path, self.store, (self.base, self.next()), &index) {
+        if let Err(e) = index::write(&*self.files.disk, &self.path, self.store, (self.base, self.next()), &index) {
             // The first reader makes it again.
             tracing::warn!(error = %e, "no index of a sealed segment");
         }
-        if map { self.map() } else { Ok(()) }
+        if map {
+            self.map()?;
+        }
+        *self.held() = None;
+        Ok(())
     }
 
     /// It is read through a mapping from now on.
     pub fn map(&self) -> Result<()> {
-        let mapped = self.file.map(self.len()).map_err(|e| failed("map", &self.path, &e))?;
+        let mapped = self.file()?.map(self.len()).map_err(|e| failed("map", &self.path, &e))?;
         self.write().map = mapped.map(Arc::new);
         Ok(())
     }
@@ -232,16 +275,16 @@ impl Segment {
     }
 
     fn read(&self, len: usize, offset: u64) -> Result<Vec<u8>> {
-        read_up_to(&*self.file, len, offset)
+        read_up_to(&*self.file()?, len, offset)
             .map_err(|e| failed("read", &self.path, &e).context(format!("offset {offset}")))
     }
 
     /// Events after a number that are in this segment.
-    pub fn events(&self, disk: &dyn Disk, after: u64, limit: usize, bytes_max: usize) -> Result<Vec<EventFrame>> {
+    pub fn events(&self, after: u64, limit: usize, bytes_max: usize) -> Result<Vec<EventFrame>> {
         let wanted = after + 1;
         let at_start = wanted == self.base;
         let state =
-            if at_start { self.state.read().expect("no panic under this lock").clone() } else { self.indexed(disk)? };
+            if at_start { self.state.read().expect("no panic under this lock").clone() } else { self.indexed()? };
         if wanted >= state.next {
             return Ok(Vec::new());
         }

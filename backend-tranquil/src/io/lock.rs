@@ -34,9 +34,10 @@ impl DirectoryLock {
             Err(TryLockError::WouldBlock) => return Err(held(&mut file, directory)),
             Err(TryLockError::Error(e)) => return Err(failed(e)),
         }
-        file.set_len(0).map_err(failed)?;
-        file.rewind().map_err(failed)?;
-        writeln!(file, "pid {}", std::process::id()).map_err(failed)?;
+        // Who holds it is a courtesy: on a full disk the store opens without it.
+        if let Err(e) = sign(&mut file) {
+            tracing::warn!(path = %path.display(), error = %e, "the process is not named in the lock");
+        }
         Ok(Self { _file: file, path })
     }
 
@@ -45,6 +46,12 @@ impl DirectoryLock {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+fn sign(file: &mut File) -> std::io::Result<()> {
+    file.set_len(0)?;
+    file.rewind()?;
+    writeln!(file, "pid {}", std::process::id())
 }
 
 fn held(file: &mut File, directory: &Path) -> Error {

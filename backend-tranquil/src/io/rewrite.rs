@@ -1,25 +1,36 @@
-//! A file's bytes, written to fresh blocks.
+//! A file's bytes, written anew.
+//!
+//! After a failed sync the kernel may hold pages that look written and are not (Rebello et al., ATC 2020): a sync of the
+//! same file would say yes and mean nothing.
 
 use std::path::Path;
 
-use backend_api::Result;
+use backend_api::{Reason, Result};
 
 use super::{Disk, failed, read_up_to};
 
 const CHUNK_BYTES: usize = 1 << 20;
 
-/// Copies a file aside, syncs the copy, and puts it in the place of the original.
-///
-/// After a failed sync the kernel may hold pages that look written and are not (Rebello et al., ATC 2020): a sync of the
-/// same file would say yes and mean nothing.
+/// Copies a file to fresh blocks: aside, synced, and put in the place of the original. On a full disk its bytes are
+/// written again where they are.
 pub fn rewrite(disk: &dyn Disk, path: &Path) -> Result<()> {
     let aside = path.with_extension("rewrite-tmp");
-    let fail = |e: std::io::Error| failed("rewrite", &aside, &e);
-    if disk.exists(&aside).map_err(fail)? {
-        disk.remove(&aside).map_err(fail)?;
+    match copy(disk, path, &aside) {
+        Err(e) if e.reason() == Reason::StorageFull => {
+            discard(disk, &aside);
+            rewrite_in_place(disk, path, None)
+        }
+        other => other,
+    }
+}
+
+fn copy(disk: &dyn Disk, path: &Path, aside: &Path) -> Result<()> {
+    let fail = |e: std::io::Error| failed("rewrite", aside, &e);
+    if disk.exists(aside).map_err(fail)? {
+        disk.remove(aside).map_err(fail)?;
     }
     let from = disk.open(path).map_err(|e| failed("open", path, &e))?;
-    let to = disk.create(&aside).map_err(fail)?;
+    let to = disk.create(aside).map_err(fail)?;
     let mut offset = 0;
     loop {
         let chunk = read_up_to(&*from, CHUNK_BYTES, offset).map_err(|e| failed("read", path, &e))?;
@@ -30,7 +41,36 @@ pub fn rewrite(disk: &dyn Disk, path: &Path) -> Result<()> {
         offset += chunk.len() as u64;
     }
     to.sync().map_err(fail)?;
-    disk.rename(&aside, path).map_err(fail)?;
+    disk.rename(aside, path).map_err(fail)?;
     let directory = path.parent().unwrap_or(path);
     disk.sync_directory(directory).map_err(|e| failed("sync", directory, &e))
+}
+
+/// Writes a file's bytes once more where they are, up to `len`, cuts off what follows, and syncs. It needs no space.
+///
+/// What is written is what is there, so a crash in between changes nothing. Fresh blocks are better only where the old
+/// ones are bad, and then this says so.
+pub fn rewrite_in_place(disk: &dyn Disk, path: &Path, len: Option<u64>) -> Result<()> {
+    let fail = |e: std::io::Error| failed("rewrite", path, &e);
+    let file = disk.open(path).map_err(fail)?;
+    let len = len.map_or_else(|| file.len(), Ok).map_err(fail)?;
+    let mut offset = 0;
+    while offset < len {
+        let chunk = read_up_to(&*file, CHUNK_BYTES.min((len - offset) as usize), offset).map_err(fail)?;
+        if chunk.is_empty() {
+            return Err(fail(std::io::ErrorKind::UnexpectedEof.into()));
+        }
+        file.write_all_at(&chunk, offset).map_err(fail)?;
+        offset += chunk.len() as u64;
+    }
+    file.set_len(len).and_then(|()| file.sync()).map_err(fail)
+}
+
+/// Removes what was begun aside and not finished, for the space that it takes. The next attempt would remove it as well.
+pub fn discard(disk: &dyn Disk, aside: &Path) {
+    if let Err(e) = disk.remove(aside)
+        && e.kind() != std::io::ErrorKind::NotFound
+    {
+        tracing::warn!(path = %aside.display(), error = %e, "an unfinished file stays");
+    }
 }

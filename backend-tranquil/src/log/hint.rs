@@ -3,6 +3,7 @@
 //! `log/0000000001.hint` has, after its header, the frames of `0000000001.log` in their order, each block frame replaced
 //! by a [`BlockHint`]. It only saves reading: a missing or damaged one is passed over.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use backend_api::limits::BLOCK_BYTES_MAX;
@@ -12,7 +13,7 @@ use bytes::Bytes;
 use super::LogFiles;
 use crate::format::frame::{BLOCK_PREFIX_BYTES, BlockHint, FRAME_HEADER_BYTES, FrameKind, Parsed, parse};
 use crate::format::header::{FileKind, HEADER_BYTES, Header};
-use crate::io::{File, failed, read_up_to};
+use crate::io::{File, discard, failed, read_up_to};
 
 const CHUNK_BYTES: usize = 1 << 20;
 static ZEROS: [u8; BLOCK_BYTES_MAX] = [0; BLOCK_BYTES_MAX];
@@ -45,7 +46,14 @@ pub fn write(files: &LogFiles, number: u32) -> Result<()> {
     if disk.exists(&aside).map_err(fail)? {
         disk.remove(&aside).map_err(fail)?;
     }
-    let file = disk.create(&aside).map_err(fail)?;
+    write_aside(files, number, &*log, &aside, &header).inspect_err(|_| discard(disk, &aside))?;
+    disk.rename(&aside, &path.with_extension("hint")).map_err(fail)
+}
+
+fn write_aside(files: &LogFiles, number: u32, log: &dyn File, aside: &Path, header: &Header) -> Result<()> {
+    let path = files.path(number);
+    let fail = |e: std::io::Error| failed("write", aside, &e);
+    let file = files.disk().create(aside).map_err(fail)?;
     let mut out = header.encode().to_vec();
     let mut written = 0;
     let mut offset = HEADER_BYTES as u64;
@@ -55,7 +63,7 @@ pub fn write(files: &LogFiles, number: u32) -> Result<()> {
         let frame = match parse(&chunk[skip..]) {
             Parsed::Frame(frame) => frame,
             Parsed::Short(whole) => {
-                chunk = read_up_to(&*log, whole.max(CHUNK_BYTES), offset).map_err(|e| failed("read", &path, &e))?;
+                chunk = read_up_to(log, whole.max(CHUNK_BYTES), offset).map_err(|e| failed("read", &path, &e))?;
                 skip = 0;
                 if chunk.len() < whole {
                     break;
@@ -84,7 +92,5 @@ pub fn write(files: &LogFiles, number: u32) -> Result<()> {
             out.clear();
         }
     }
-    file.write_all_at(&out, written).map_err(fail)?;
-    let to = path.with_extension("hint");
-    disk.rename(&aside, &to).map_err(fail)
+    file.write_all_at(&out, written).map_err(fail)
 }

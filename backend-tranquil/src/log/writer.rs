@@ -1,5 +1,6 @@
 //! Appending cycles: one write, one sync.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use backend_api::mutation::Event;
@@ -10,7 +11,7 @@ use crate::format::frame::{Chain, CycleEnd, FrameKind, append, append_block};
 use crate::format::header::{FileKind, HEADER_BYTES, Header};
 use crate::format::intent::{Intent, Maintenance};
 use crate::format::value::Place;
-use crate::io::{File, failed};
+use crate::io::{File, discard, failed};
 
 /// Where the next cycle goes, and what it continues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,8 +31,19 @@ pub struct LogWriter {
     files: Arc<LogFiles>,
     file: Arc<dyn File>,
     at: Position,
-    file_bytes: u64,
+    sizes: Sizes,
+    /// The end of what is allocated of the file.
+    room: u64,
     buffer: Vec<u8>,
+}
+
+/// Sizes of log files.
+#[derive(Debug, Clone, Copy)]
+pub struct Sizes {
+    /// A file is sealed when it has so many bytes.
+    pub file_bytes: u64,
+    /// Bytes behind the newest cycle that are allocated and left to those who may use them.
+    pub kept_bytes: u64,
 }
 
 /// A cycle that is being put together in memory.
@@ -53,16 +65,24 @@ pub enum Failed {
 
 impl LogWriter {
     /// Goes on at a position in a file that is there.
-    pub fn resume(files: Arc<LogFiles>, at: Position, file_bytes: u64) -> Result<Self> {
+    pub fn resume(files: Arc<LogFiles>, at: Position, sizes: Sizes) -> Result<Self> {
         let file = files.get(at.file)?;
-        Ok(Self { files, file, at, file_bytes, buffer: Vec::new() })
+        let mut log = Self { files, file, at, sizes, room: at.offset, buffer: Vec::new() };
+        // With little space left there is less room, and the first write finds out: opening matters more.
+        if let Err(e) = log.claim(at.offset.max(sizes.file_bytes) + sizes.kept_bytes) {
+            tracing::warn!(error = %e, "no space to preallocate the log file");
+            log.claim_what_is_kept();
+        }
+        Ok(log)
     }
 
     /// Begins a log with its first file.
-    pub fn create(files: Arc<LogFiles>, file_bytes: u64) -> Result<Self> {
+    pub fn create(files: Arc<LogFiles>, sizes: Sizes) -> Result<Self> {
         let before = Position { file: 0, offset: 0, cycle: 0, chain: 0 };
-        let (file, at) = begin_file(&files, before, file_bytes)?;
-        Ok(Self { files, file, at, file_bytes, buffer: Vec::new() })
+        let next = NextFile::prepare(&files, before, sizes)?;
+        let (file, room) = (Arc::clone(&next.file), next.room);
+        let at = next.put_in_place(&files)?;
+        Ok(Self { files, file, at, sizes, room, buffer: Vec::new() })
     }
 
     pub const fn position(&self) -> Position {
@@ -71,13 +91,16 @@ impl LogWriter {
 
     /// True if the next cycle would begin a new file.
     pub const fn is_file_full(&self) -> bool {
-        self.at.offset >= self.file_bytes
+        self.at.offset >= self.sizes.file_bytes
     }
 
     /// Seals the current file and begins the next one. After an error the current file still takes cycles.
     pub fn rotate(&mut self) -> Result<()> {
+        // The next one has its space before the current one gives up what it has.
+        let next = NextFile::prepare(&self.files, self.at, self.sizes)?;
         self.close()?;
-        (self.file, self.at) = begin_file(&self.files, self.at, self.file_bytes)?;
+        (self.file, self.room) = (Arc::clone(&next.file), next.room);
+        self.at = next.put_in_place(&self.files)?;
         Ok(())
     }
 
@@ -88,8 +111,9 @@ impl LogWriter {
         Cycle { bytes, file: self.at.file, start: self.at.offset, frames: 0, chain: Chain::after(self.at.chain) }
     }
 
-    /// Writes the cycle and syncs it: one write, one sync. The cycle counts if and only if this returns `Ok`.
-    pub fn commit(&mut self, mut cycle: Cycle) -> Result<u64, Failed> {
+    /// Writes the cycle and syncs it: one write, one sync. The cycle counts if and only if this returns `Ok`. One that is
+    /// not `spared` leaves the kept bytes behind it.
+    pub fn commit(&mut self, mut cycle: Cycle, spared: bool) -> Result<u64, Failed> {
         let end = CycleEnd {
             cycle: self.at.cycle + 1,
             start: cycle.start,
@@ -99,18 +123,26 @@ impl LogWriter {
         };
         end.append(&mut cycle.bytes, self.files.store());
         let path = self.files.path(self.at.file);
+        let kept = if spared { 0 } else { self.sizes.kept_bytes };
+        // Room first: what does not fit is not begun.
+        if let Err(error) = self.claim(cycle.start + cycle.bytes.len() as u64 + kept) {
+            return Err(Failed::NotWritten(error));
+        }
         if let Err(e) = self.file.write_all_at(&cycle.bytes, cycle.start) {
             let error = failed("append to", &path, &e);
+            self.room = cycle.start;
             // A full disk is no damage: what was written of the cycle is cut off, and its end was not reached.
             let cut = self.file.set_len(cycle.start).and_then(|()| self.file.sync());
             return Err(match cut {
-                Ok(()) if error.reason() == Reason::StorageFull => Failed::NotWritten(error),
+                Ok(()) if error.reason() == Reason::StorageFull => {
+                    self.claim_what_is_kept();
+                    Failed::NotWritten(error)
+                }
                 _ => Failed::Unknown(error),
             });
         }
         if let Err(e) = self.file.sync() {
-            let detail = format!("sync {}: {e}", path.display());
-            return Err(Failed::Unknown(Error::new(Reason::SyncFailed, detail)));
+            return Err(Failed::Unknown(unsynced(&path, &e)));
         }
         let written = cycle.bytes.len() as u64;
         self.at.offset += written;
@@ -118,6 +150,25 @@ impl LogWriter {
         self.at.chain = end.chain;
         self.buffer = cycle.bytes;
         Ok(written)
+    }
+
+    /// Allocates the file up to there.
+    fn claim(&mut self, to: u64) -> Result<()> {
+        if to > self.room {
+            let path = self.files.path(self.at.file);
+            // Some more, if it is there: not every cycle needs to ask.
+            let more = to + self.sizes.kept_bytes;
+            let claimed = self.file.allocate(more).map(|()| more).or_else(|_| self.file.allocate(to).map(|()| to));
+            self.room = claimed.map_err(|e| failed("allocate", &path, &e))?;
+        }
+        Ok(())
+    }
+
+    /// What freeing work may need, as far as it is there.
+    fn claim_what_is_kept(&mut self) {
+        if let Err(e) = self.claim(self.at.offset + self.sizes.kept_bytes) {
+            tracing::warn!(error = %e, "no room is left for what goes on when the disk is full");
+        }
     }
 
     /// Gives a cycle's memory back without writing it.
@@ -129,38 +180,64 @@ impl LogWriter {
     pub fn close(&mut self) -> Result<()> {
         let path = self.files.path(self.at.file);
         self.file.set_len(self.at.offset).map_err(|e| failed("close", &path, &e))?;
-        let sync = |e: std::io::Error| Error::new(Reason::SyncFailed, format!("sync {}: {e}", path.display()));
-        self.file.sync().map_err(sync)
+        self.file.sync().map_err(|e| unsynced(&path, &e))
     }
 }
 
-fn begin_file(files: &LogFiles, before: Position, file_bytes: u64) -> Result<(Arc<dyn File>, Position)> {
-    let number = before.file + 1;
-    let path = files.path(number);
-    let aside = path.with_extension("tmp");
-    let fail = |e: std::io::Error| failed("create", &path, &e);
-    let disk = files.disk();
-    // Aside, so that a file of that name is one that counts: what an attempt leaves is never taken for a log file.
-    if disk.exists(&aside).map_err(fail)? {
-        disk.remove(&aside).map_err(fail)?;
+/// A file that is made aside, with its space, so that a file of its name is one that counts: what an attempt leaves is
+/// never taken for a log file.
+struct NextFile {
+    file: Arc<dyn File>,
+    at: Position,
+    room: u64,
+    aside: PathBuf,
+}
+
+impl NextFile {
+    fn prepare(files: &LogFiles, before: Position, sizes: Sizes) -> Result<Self> {
+        let number = before.file + 1;
+        let aside = files.path(number).with_extension("tmp");
+        let disk = files.disk();
+        let fail = |e: std::io::Error| failed("create", &aside, &e);
+        if disk.exists(&aside).map_err(fail)? {
+            disk.remove(&aside).map_err(fail)?;
+        }
+        let file = disk.create(&aside).map_err(fail)?;
+        let at = Position { file: number, offset: HEADER_BYTES as u64, cycle: before.cycle, chain: before.chain };
+        let mut next = Self { file, at, room: sizes.file_bytes + sizes.kept_bytes, aside };
+        next.fill(files, sizes).inspect_err(|_| discard(disk, &next.aside))?;
+        Ok(next)
     }
-    let file = disk.create(&aside).map_err(fail)?;
-    let header = Header {
-        kind: FileKind::Log,
-        store: files.store(),
-        number: u64::from(number),
-        base: before.cycle + 1,
-        chain: before.chain,
-    };
-    file.write_all_at(&header.encode(), 0).map_err(fail)?;
-    file.allocate(file_bytes).map_err(fail)?;
-    let sync = |e: std::io::Error| Error::new(Reason::SyncFailed, format!("sync {}: {e}", path.display()));
-    file.sync().map_err(sync)?;
-    disk.rename(&aside, &path).map_err(sync)?;
-    disk.sync_directory(files.directory()).map_err(sync)?;
-    files.put(number, Arc::clone(&file));
-    let at = Position { file: number, offset: HEADER_BYTES as u64, cycle: before.cycle, chain: before.chain };
-    Ok((file, at))
+
+    fn fill(&mut self, files: &LogFiles, sizes: Sizes) -> Result<()> {
+        let fail = |e: std::io::Error| failed("create", &self.aside, &e);
+        let header = Header {
+            kind: FileKind::Log,
+            store: files.store(),
+            number: u64::from(self.at.file),
+            base: self.at.cycle + 1,
+            chain: self.at.chain,
+        };
+        self.file.write_all_at(&header.encode(), 0).map_err(fail)?;
+        if self.file.allocate(self.room).is_err() {
+            // Part of it is better than none: the log grows as long as there is space.
+            self.room = self.at.offset + 2 * sizes.kept_bytes;
+            self.file.set_len(self.at.offset).and_then(|()| self.file.allocate(self.room)).map_err(fail)?;
+        }
+        self.file.sync().map_err(|e| unsynced(&self.aside, &e))
+    }
+
+    fn put_in_place(self, files: &LogFiles) -> Result<Position> {
+        let path = files.path(self.at.file);
+        files.disk().rename(&self.aside, &path).map_err(|e| unsynced(&path, &e))?;
+        files.disk().sync_directory(files.directory()).map_err(|e| unsynced(&path, &e))?;
+        files.put(self.at.file, self.file);
+        Ok(self.at)
+    }
+}
+
+fn unsynced(path: &Path, error: &std::io::Error) -> Error {
+    Error::new(Reason::SyncFailed, format!("sync {}: {error}", path.display()))
 }
 
 impl Cycle {

@@ -9,6 +9,11 @@ use super::memtable::Memtable;
 use crate::format::key::{self, Key, Space};
 use crate::format::value::{self, BlockValue, Mark};
 
+/// Lengths and sequence number of a pair.
+const PAIR_BYTES: usize = 16;
+/// Key and value of a block.
+const BLOCK_BYTES: usize = 80;
+
 /// A pair of a run; `None` deletes.
 pub type Change = (Vec<u8>, Option<Vec<u8>>);
 
@@ -44,4 +49,11 @@ pub fn run_of<'a>(
     let after = table.rows.range(first_block..).map(pair);
     let mark = (key::MARK.to_vec(), Some(value::encode(mark)));
     Ok(std::iter::once(mark).chain(before).chain(merged).chain(after))
+}
+
+/// What the pairs of a table take in a run, roughly and rather too much.
+pub fn run_bytes(table: &Memtable) -> u64 {
+    let rows = table.rows.iter().map(|(key, value)| PAIR_BYTES + key.len() + value.as_ref().map_or(0, Bytes::len));
+    let blocks = table.blocks.len() * (PAIR_BYTES + BLOCK_BYTES);
+    (rows.sum::<usize>() + blocks) as u64
 }

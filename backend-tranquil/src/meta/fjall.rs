@@ -4,20 +4,31 @@
 //! position. Fjall's journal is never written: the commit log is the write-ahead log.
 
 use std::ops::Bound;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock};
 
 use backend_api::{Error, Reason, Result};
 use bytes::Bytes;
 use fjall::config::{BlockSizePolicy, BloomConstructionPolicy, FilterPolicy, FilterPolicyEntry, PinningPolicy};
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, Readable, Snapshot};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Snapshot};
 
 use crate::io::Disk;
 
 use super::{MetaKv, MetaSnapshot, Pairs};
 
 /// Fjall behind the contract.
-pub struct FjallKv(Arc<Handles>);
+pub struct FjallKv {
+    disk: Arc<dyn Disk>,
+    path: PathBuf,
+    cache_bytes: u64,
+    /// Replaced when it is opened again. Snapshots have the one that they are of.
+    handles: RwLock<Arc<Handles>>,
+    /// An ingestion ended with an error: what it wrote lies about until the next open.
+    hurt: AtomicBool,
+    /// Opened without compaction.
+    sparing: AtomicBool,
+}
 
 /// Fjall lets its files go when the last handle is dropped: these are the only ones.
 struct Handles(RwLock<Option<(Database, Keyspace)>>);
@@ -33,6 +44,19 @@ impl Handles {
             Some((_, keyspace)) => Ok(keyspace.clone()),
             None => Err(closed()),
         }
+    }
+
+    /// True if the thread that compacts has ended with an error.
+    fn is_poisoned(&self) -> bool {
+        let handles = self.0.read().expect("no panic under this lock");
+        handles.as_ref().is_some_and(|(database, _)| {
+            // Nothing is ever in the journal's buffer: this only looks.
+            matches!(database.persist(PersistMode::Buffer), Err(fjall::Error::Poisoned))
+        })
+    }
+
+    fn close(&self) {
+        drop(self.0.write().expect("no panic under this lock").take());
     }
 }
 
@@ -61,17 +85,35 @@ impl FjallKv {
     ///
     /// # Errors
     /// [`Reason::DataCorrupt`] if Fjall finds damage.
-    pub fn open(disk: &dyn Disk, path: &Path, cache_bytes: u64) -> Result<Self> {
-        super::guard::check(disk, path)?;
-        let database = Database::builder(path)
-            .cache_size(cache_bytes)
-            .worker_threads(2)
-            .max_journaling_size(64 << 20)
-            .open()
-            .map_err(|e| failed("open", &e))?;
-        let keyspace = database.keyspace("meta", options).map_err(|e| failed("open", &e))?;
-        Ok(Self(Arc::new(Handles(RwLock::new(Some((database, keyspace)))))))
+    pub fn open(disk: &Arc<dyn Disk>, path: &Path, cache_bytes: u64) -> Result<Self> {
+        let handles = open(&**disk, path, cache_bytes, false)?;
+        Ok(Self {
+            disk: Arc::clone(disk),
+            path: path.to_owned(),
+            cache_bytes,
+            handles: RwLock::new(Arc::new(handles)),
+            hurt: AtomicBool::new(false),
+            sparing: AtomicBool::new(false),
+        })
     }
+
+    fn handles(&self) -> Arc<Handles> {
+        Arc::clone(&self.handles.read().expect("no panic under this lock"))
+    }
+}
+
+/// One worker: of several, Fjall lets one pass work on to the others for as long as they are busy, or dead. With none
+/// nothing is compacted.
+fn open(disk: &dyn Disk, path: &Path, cache_bytes: u64, sparing: bool) -> Result<Handles> {
+    super::guard::check(disk, path)?;
+    let database = Database::builder(path)
+        .cache_size(cache_bytes)
+        .worker_threads_unchecked(usize::from(!sparing))
+        .max_journaling_size(64 << 20)
+        .open()
+        .map_err(|e| failed("open", &e))?;
+    let keyspace = database.keyspace("meta", options).map_err(|e| failed("open", &e))?;
+    Ok(Handles(RwLock::new(Some((database, keyspace)))))
 }
 
 fn options() -> KeyspaceCreateOptions {
@@ -84,32 +126,63 @@ fn options() -> KeyspaceCreateOptions {
         .index_block_pinning_policy(PinningPolicy::all(true))
 }
 
+fn ingest(keyspace: &Keyspace, run: &mut dyn Iterator<Item = (Vec<u8>, Option<Vec<u8>>)>) -> Result<(), fjall::Error> {
+    let mut ingestion = keyspace.start_ingestion()?;
+    for (key, value) in run {
+        match value {
+            Some(value) => ingestion.write(key, value)?,
+            None => ingestion.write_tombstone(key)?,
+        }
+    }
+    ingestion.finish()
+}
+
 impl MetaKv for FjallKv {
     fn ingest(&self, run: &mut dyn Iterator<Item = (Vec<u8>, Option<Vec<u8>>)>) -> Result<()> {
-        let keyspace = self.0.keyspace()?;
-        let mut ingestion = keyspace.start_ingestion().map_err(|e| failed("ingest", &e))?;
-        for (key, value) in run {
-            match value {
-                Some(value) => ingestion.write(key, value),
-                None => ingestion.write_tombstone(key),
-            }
-            .map_err(|e| failed("ingest", &e))?;
-        }
-        ingestion.finish().map_err(|e| failed("ingest", &e))
+        let keyspace = self.handles().keyspace()?;
+        ingest(&keyspace, run).map_err(|e| {
+            self.hurt.store(true, Ordering::Release);
+            failed("ingest", &e)
+        })
     }
 
     fn snapshot(&self) -> Arc<dyn MetaSnapshot> {
-        let handles = self.0.0.read().expect("no panic under this lock");
-        let snapshot = handles.as_ref().map(|(database, _)| database.snapshot());
-        Arc::new(FjallSnapshot { handles: Arc::clone(&self.0), snapshot })
+        let handles = self.handles();
+        let open = handles.0.read().expect("no panic under this lock");
+        let snapshot = open.as_ref().map(|(database, _)| database.snapshot());
+        drop(open);
+        Arc::new(FjallSnapshot { handles, snapshot })
     }
 
     fn disk_bytes(&self) -> u64 {
-        self.0.keyspace().map_or(0, |keyspace| keyspace.disk_space())
+        self.handles().keyspace().map_or(0, |keyspace| keyspace.disk_space())
+    }
+
+    fn is_worn(&self, sparing: bool) -> bool {
+        self.hurt.load(Ordering::Acquire)
+            || self.sparing.load(Ordering::Acquire) && !sparing
+            || self.handles().is_poisoned()
+    }
+
+    fn reopen(&self, sparing: bool) -> Result<bool> {
+        let mut handles = self.handles.write().expect("no panic under this lock");
+        // An older state reads files that the next open would remove, and later removes files by names that the next
+        // open may give again.
+        if Arc::get_mut(&mut handles).is_none() {
+            return Ok(false);
+        }
+        handles.close();
+        // If this fails it is tried again.
+        self.hurt.store(true, Ordering::Release);
+        *handles = Arc::new(open(&*self.disk, &self.path, self.cache_bytes, sparing)?);
+        self.sparing.store(sparing, Ordering::Release);
+        self.hurt.store(false, Ordering::Release);
+        tracing::info!(sparing, "the metadata store was opened again");
+        Ok(true)
     }
 
     fn close(&self) {
-        drop(self.0.0.write().expect("no panic under this lock").take());
+        self.handles().close();
     }
 }
 

@@ -3,7 +3,7 @@
 use std::ops::Bound;
 use std::sync::Arc;
 
-use backend_api::Result;
+use backend_api::{Error, Result};
 use bytes::Bytes;
 
 /// Pairs in order of key.
@@ -20,8 +20,33 @@ pub trait MetaKv: Send + Sync {
     fn snapshot(&self) -> Arc<dyn MetaSnapshot>;
     /// Bytes on disk.
     fn disk_bytes(&self) -> u64;
+    /// True if the store should be opened again: an error left something of it undone, or its work in the background
+    /// dead, or it was opened `sparing` and need not be any more.
+    fn is_worn(&self, _sparing: bool) -> bool {
+        false
+    }
+    /// Opens the files again; `sparing`: without work in the background that takes space. False, and nothing is done, as
+    /// long as somebody has a snapshot.
+    ///
+    /// After an error nothing can be read until it is called again and succeeds.
+    fn reopen(&self, _sparing: bool) -> Result<bool> {
+        Ok(true)
+    }
     /// Lets the files go. Everything after it, snapshots included, fails with `Closed`.
     fn close(&self);
+}
+
+/// Stands where a state was: reading it is an error.
+pub struct NoSnapshot(pub Error);
+
+impl MetaSnapshot for NoSnapshot {
+    fn get(&self, _: &[u8]) -> Result<Option<Bytes>> {
+        Err(self.0.clone())
+    }
+
+    fn range(&self, _: Bound<&[u8]>, _: Bound<&[u8]>, _: bool) -> Pairs<'_> {
+        Box::new(std::iter::once(Err(self.0.clone())))
+    }
 }
 
 /// One state of the map.

@@ -12,10 +12,10 @@ mod memtable;
 mod scan;
 mod snapshot;
 
-pub use drain::run_of;
+pub use drain::{run_bytes, run_of};
 pub use effects::encode_effects;
 pub use fjall::FjallKv;
-pub use kv::{MetaKv, MetaSnapshot, Pairs};
+pub use kv::{MetaKv, MetaSnapshot, NoSnapshot, Pairs};
 pub use layers::Layers;
 pub use memtable::{BlockChange, Memtable};
 pub use scan::{Scan, scan};

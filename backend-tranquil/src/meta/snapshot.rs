@@ -12,7 +12,7 @@ use backend_api::{Error, Reason, Result};
 
 use crate::format::header::{FileKind, HEADER_BYTES, Header};
 use crate::format::{StoreId, u32_at, u64_at};
-use crate::io::{Disk, failed, read_exact_at};
+use crate::io::{Disk, discard, failed, read_exact_at};
 
 use super::MetaSnapshot;
 
@@ -37,7 +37,15 @@ pub fn write_snapshot(
     if disk.exists(&aside).map_err(fail)? {
         disk.remove(&aside).map_err(fail)?;
     }
-    let file = disk.create(&aside).map_err(fail)?;
+    let len = write_aside(disk, &aside, store, pos, state).inspect_err(|_| discard(disk, &aside))?;
+    disk.rename(&aside, &path).map_err(fail)?;
+    disk.sync_directory(directory).map_err(fail)?;
+    Ok(len)
+}
+
+fn write_aside(disk: &dyn Disk, aside: &Path, store: StoreId, pos: u64, state: &dyn MetaSnapshot) -> Result<u64> {
+    let fail = |e: std::io::Error| failed("write", aside, &e);
+    let file = disk.create(aside).map_err(fail)?;
     let header = Header { kind: FileKind::Snapshot, store, number: pos, base: pos, chain: 0 };
     file.write_all_at(&header.encode(), 0).map_err(fail)?;
     let mut offset = HEADER_BYTES as u64;
@@ -60,8 +68,6 @@ pub fn write_snapshot(
     chunk.extend_from_slice(&pairs.to_le_bytes());
     offset = put_chunk(&*file, &mut chunk, offset).map_err(fail)?;
     file.sync().map_err(fail)?;
-    disk.rename(&aside, &path).map_err(fail)?;
-    disk.sync_directory(directory).map_err(fail)?;
     Ok(offset)
 }
 

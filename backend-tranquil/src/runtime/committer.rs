@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Reply;
 use super::drainer::Signal;
 use super::queue::Queue;
-use crate::core::{Committer, Counters, Shared, Work};
+use crate::core::{Committer, Counters, Job, Shared, Work};
 
 /// What the thread owns.
 pub struct CommitLoop {
@@ -55,11 +55,17 @@ impl CommitLoop {
 
     /// One cycle, and what follows from it for others.
     pub fn cycle(&mut self, work: Vec<Work<Reply>>) {
+        let is_waited_for = work.iter().any(|w| matches!(w.job, Job::Freeze));
         for (reply, answer) in self.committer.cycle(work) {
             // A caller that went away has no need of its answer.
             drop(reply.send(answer));
         }
-        if self.shared.stopped().is_some() || self.shared.tables().frozen.is_some() {
+        if is_waited_for {
+            self.drains.hurry();
+        } else if self.shared.stopped().is_some()
+            || self.shared.space.is_full()
+            || self.shared.tables().frozen.is_some()
+        {
             self.drains.notify();
         }
     }

@@ -3,13 +3,13 @@
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use backend_api::Reason;
+use backend_api::{Error, Kind, Reason};
 use tokio::sync::{oneshot, watch};
 
 use super::queue::Queue;
 use crate::core::{Checkpointer, Drained, Job, Keeper, Shared, Work};
 
-/// How long to wait before a drain that found no space is tried again.
+/// How long to wait before it is tried again whether there is space, if nobody asks before.
 const RETRY: Duration = Duration::from_millis(500);
 
 /// Tells the thread that there is something to drain, and others that there is not.
@@ -24,6 +24,8 @@ struct State {
     wanted: bool,
     busy: bool,
     ended: bool,
+    /// Somebody waits for it.
+    hurry: bool,
 }
 
 impl Signal {
@@ -37,16 +39,24 @@ impl Signal {
         self.changed.notify_all();
     }
 
+    /// There is something to drain, and somebody waits for it.
+    pub fn hurry(&self) {
+        let mut state = self.lock();
+        (state.wanted, state.hurry) = (true, true);
+        drop(state);
+        self.changed.notify_all();
+    }
+
     /// Nothing will come any more.
     pub fn end(&self) {
         self.lock().ended = true;
         self.changed.notify_all();
     }
 
-    /// Waits until nothing is frozen, or the store has stopped.
+    /// Waits until nothing is frozen, or the store has stopped, or the disk is full: then nothing is gained by waiting.
     pub fn wait_idle(&self, shared: &Shared) {
         let mut state = self.lock();
-        while (state.wanted || state.busy) && !state.ended && shared.stopped().is_none() {
+        while (state.wanted || state.busy) && !state.ended && shared.stopped().is_none() && !shared.space.is_full() {
             state = self.changed.wait(state).expect("no panic under this lock");
         }
     }
@@ -80,10 +90,11 @@ impl Signal {
         self.changed.notify_all();
     }
 
-    /// Waits out a retry, or less if the store ends.
+    /// Waits out a retry, or less if the store ends or somebody waits for it.
     fn pause(&self) {
         let state = self.lock();
-        drop(self.changed.wait_timeout_while(state, RETRY, |s| !s.ended).expect("no panic under this lock"));
+        let waited = self.changed.wait_timeout_while(state, RETRY, |s| !s.ended && !s.hurry);
+        waited.expect("no panic under this lock").0.hurry = false;
     }
 }
 
@@ -144,17 +155,19 @@ impl Drainer {
             return false;
         }
         match self.checkpointer.drain() {
-            Ok(Drained::Nothing) => {}
+            // Who waits for a checkpoint looks whether it is there.
+            Ok(Drained::Nothing) => self.absorbed.send_modify(|_| {}),
             Ok(Drained::UpTo(mark)) => {
                 self.absorbed.send_replace(mark.cycle);
                 // Whoever asked for a freeze meanwhile gets it now. A closed queue has its own last freeze.
                 let (reply, _) = oneshot::channel();
                 let _closed = self.queue.push_all(vec![Work { job: Job::Touch, reply }]);
             }
-            // Space may come back. At the end nobody waits for it: the log has everything.
-            Err(e) if e.reason() == Reason::StorageFull && !self.queue.is_closed() => {
-                tracing::warn!(error = %e, "metadata cannot be drained now");
-                return true;
+            Err(e) if self.may_pass(&e) => {
+                tracing::debug!(error = %e, "metadata cannot be drained now");
+                // Who waits for a checkpoint looks whether it is this one.
+                self.absorbed.send_modify(|_| {});
+                return self.again();
             }
             Err(e) => {
                 self.shared.stop(&format!("metadata cannot be drained: {e}"));
@@ -163,6 +176,16 @@ impl Drainer {
             }
         }
         self.keep.notify();
-        false
+        self.again()
+    }
+
+    /// Space may come back.
+    fn may_pass(&self, error: &Error) -> bool {
+        error.reason() == Reason::StorageFull || self.shared.space.is_full() && error.kind() == Kind::Busy
+    }
+
+    /// On a full disk it is tried again. At the end nobody waits for it: the log has everything.
+    fn again(&self) -> bool {
+        self.shared.space.is_full() && !self.queue.is_closed()
     }
 }

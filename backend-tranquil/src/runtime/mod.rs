@@ -92,14 +92,23 @@ impl Runtime {
     }
 
     /// Waits until everything committed so far is drained.
+    ///
+    /// # Errors
+    /// [`Reason::StorageFull`] if a drain that was begun for it found no space.
     pub async fn checkpoint(&self) -> Result<()> {
+        let space = &self.shared.space;
+        let drain = space.drains();
         // Read before the freeze: what is committed after it is not waited for.
         let cycle = self.shared.tables().mark.cycle;
         self.submit(Job::Freeze).await?;
         let mut absorbed = self.absorbed.clone();
-        let reached = absorbed.wait_for(|a| *a >= cycle).await;
+        let reached = absorbed
+            .wait_for(|a| *a >= cycle && space.was_looked_for_after(drain) || space.failed_after(drain))
+            .await
+            .map(|a| *a);
         match (reached, self.shared.stopped()) {
-            (Ok(_), None) => Ok(()),
+            (Ok(absorbed), None) if absorbed >= cycle => Ok(()),
+            (Ok(_), None) => Err(space.refusal()),
             _ => Err(self.shared.closed()),
         }
     }

@@ -1,7 +1,8 @@
 //! A disk that counts and fails on demand, over the real one.
 
+use std::collections::HashMap;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -10,8 +11,10 @@ use backend_tranquil::io::{Disk, File, Map, RealDisk};
 /// What goes wrong, for files whose path ends so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// Writes find no space, after so many bytes.
+    /// Writes find no space, after so many bytes, as where space cannot be reserved.
     Full(&'static str, usize),
+    /// Nothing grows: no creation, no allocation, no write beyond what is allocated.
+    NoRoom(&'static str),
     /// Syncs fail.
     Sync(&'static str),
     /// Reads fail.
@@ -21,6 +24,8 @@ pub enum Fault {
 #[derive(Default)]
 pub struct Faults {
     pub fault: Mutex<Option<Fault>>,
+    /// What is free, and what each file has; `None`: no end of it.
+    space: Mutex<(Option<u64>, HashMap<PathBuf, Arc<AtomicU64>>)>,
     pub log_syncs: AtomicU64,
     pub log_writes: AtomicU64,
 }
@@ -28,6 +33,59 @@ pub struct Faults {
 impl Faults {
     pub fn set(&self, fault: Option<Fault>) {
         *self.fault.lock().unwrap() = fault;
+    }
+
+    /// From now on so many bytes are free, allocations counted.
+    pub fn quota(&self, free: Option<u64>) {
+        self.space.lock().unwrap().0 = free;
+    }
+
+    /// Bytes that are free.
+    pub fn free(&self) -> Option<u64> {
+        self.space.lock().unwrap().0
+    }
+
+    /// What a file has, known by its path from its first opening on.
+    fn size_of(&self, path: &Path) -> Arc<AtomicU64> {
+        let mut space = self.space.lock().unwrap();
+        let size = space.1.entry(path.to_owned()).or_insert_with(|| {
+            let len = std::fs::metadata(path).map_or(0, |m| m.len());
+            Arc::new(AtomicU64::new(len))
+        });
+        Arc::clone(size)
+    }
+
+    /// Gives a file up to that size, as far as there is space; what it has then.
+    fn grow(&self, size: &AtomicU64, to: u64, all: bool) -> u64 {
+        let mut space = self.space.lock().unwrap();
+        let now = size.load(Ordering::SeqCst);
+        let wanted = to.saturating_sub(now);
+        let given = match &mut space.0 {
+            Some(free) if *free < wanted && all => 0,
+            Some(free) => {
+                let given = wanted.min(*free);
+                *free -= given;
+                given
+            }
+            None => wanted,
+        };
+        size.store(now + given, Ordering::SeqCst);
+        now + given
+    }
+
+    fn shrink(&self, size: &AtomicU64, to: u64) {
+        let mut space = self.space.lock().unwrap();
+        let now = size.fetch_min(to, Ordering::SeqCst);
+        if let Some(free) = &mut space.0 {
+            *free += now.saturating_sub(to);
+        }
+    }
+
+    fn gone(&self, path: &Path) {
+        let size = self.space.lock().unwrap().1.remove(path);
+        if let Some(size) = size {
+            self.shrink(&size, 0);
+        }
     }
 
     fn is(&self, test: impl Fn(Fault) -> bool) -> bool {
@@ -42,15 +100,17 @@ pub struct FaultDisk(pub Arc<Faults>);
 struct FaultFile {
     file: Arc<dyn File>,
     name: String,
+    size: Arc<AtomicU64>,
     faults: Arc<Faults>,
 }
 
 impl FaultDisk {
     fn wrap(&self, path: &Path, file: Arc<dyn File>) -> Arc<dyn File> {
+        let size = self.0.size_of(path);
         // A log file is made aside, and renamed.
         let in_log = path.parent().is_some_and(|p| p.ends_with("log")) && path.extension().is_some_and(|e| e == "tmp");
         let path = if in_log { path.with_extension("log") } else { path.to_owned() };
-        Arc::new(FaultFile { file, name: path.display().to_string(), faults: Arc::clone(&self.0) })
+        Arc::new(FaultFile { file, name: path.display().to_string(), size, faults: Arc::clone(&self.0) })
     }
 }
 
@@ -59,13 +119,25 @@ impl Disk for FaultDisk {
         Ok(self.wrap(path, RealDisk.open(path)?))
     }
     fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        let name = path.display().to_string();
+        if self.0.is(|f| matches!(f, Fault::NoRoom(end) if name.ends_with(end))) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         Ok(self.wrap(path, RealDisk.create(path)?))
     }
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        RealDisk.rename(from, to)
+        RealDisk.rename(from, to)?;
+        self.0.gone(to);
+        let mut space = self.0.space.lock().unwrap();
+        if let Some(size) = space.1.remove(from) {
+            space.1.insert(to.to_owned(), size);
+        }
+        Ok(())
     }
     fn remove(&self, path: &Path) -> io::Result<()> {
-        RealDisk.remove(path)
+        RealDisk.remove(path)?;
+        self.0.gone(path);
+        Ok(())
     }
     fn remove_directory(&self, path: &Path) -> io::Result<()> {
         RealDisk.remove_directory(path)
@@ -84,6 +156,13 @@ impl Disk for FaultDisk {
     }
 }
 
+impl FaultFile {
+    fn has_no_room(&self, end: u64) -> bool {
+        let grows = end > self.size.load(Ordering::SeqCst);
+        grows && self.faults.is(|f| matches!(f, Fault::NoRoom(end) if self.name.ends_with(end)))
+    }
+}
+
 impl File for FaultFile {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         if self.faults.is(|f| matches!(f, Fault::Read(end) if self.name.ends_with(end))) {
@@ -98,6 +177,16 @@ impl File for FaultFile {
             && self.name.ends_with(end)
         {
             self.file.write_all_at(&buf[..bytes.min(buf.len())], offset)?;
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let end = offset + buf.len() as u64;
+        if self.has_no_room(end) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let has = self.faults.grow(&self.size, end, false);
+        if has < end {
+            let fits = has.saturating_sub(offset).min(buf.len() as u64) as usize;
+            self.file.write_all_at(&buf[..fits], offset)?;
             return Err(io::ErrorKind::StorageFull.into());
         }
         if self.name.ends_with(".log") {
@@ -120,9 +209,13 @@ impl File for FaultFile {
         self.file.len()
     }
     fn set_len(&self, len: u64) -> io::Result<()> {
+        self.faults.shrink(&self.size, len);
         self.file.set_len(len)
     }
     fn allocate(&self, len: u64) -> io::Result<()> {
+        if self.has_no_room(len) || self.faults.grow(&self.size, len, true) < len {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         self.file.allocate(len)
     }
     fn map(&self, len: u64) -> io::Result<Option<Map>> {

@@ -11,6 +11,7 @@ use conformance::{Clock as _, Fixture, ManualClock, Options};
 
 pub mod disk;
 pub mod story;
+pub mod town;
 
 pub const OPTIONS: Options =
     Options { history_window_micros: 72 * 3_600_000_000, event_retention_micros: 100 * 3_600_000_000 };
