@@ -18,7 +18,7 @@ pub fn changes(shared: &Arc<Shared>, after: Pos, limit: usize, bytes_max: usize)
     if after.0 >= newest.pos {
         return Ok(out);
     }
-    let mut scan = CycleScan::new(Arc::clone(&shared.log), start(shared, after.0)?)?;
+    let mut scan = CycleScan::new(Arc::clone(&shared.log), start(shared, after.0, newest.file)?)?;
     let mut bytes = 0;
     while scan.position().cycle < newest.cycle && out.len() < limit {
         let cycle = match scan.next()? {
@@ -69,12 +69,14 @@ fn remember(shared: &Shared, pos: u64, at: Position) {
 }
 
 /// The nearest known place before a position: remembered, or the start of the newest file that begins before it.
-fn start(shared: &Arc<Shared>, after: u64) -> Result<Start> {
+/// Files behind that of the newest cycle are being begun: nothing of them is looked at.
+fn start(shared: &Arc<Shared>, after: u64, newest: u32) -> Result<Start> {
     let known = {
         let feed = shared.feed.lock().expect("no panic under this lock");
         feed.range(..=after).next_back().map(|(_, at)| *at)
     };
-    let numbers = shared.log.numbers()?;
+    let mut numbers = shared.log.numbers()?;
+    numbers.retain(|number| *number <= newest);
     let (mut low, mut high) = (0, numbers.len());
     // Files whose first mutation is at or before the position wanted; the last of them has it.
     while high - low > 1 {

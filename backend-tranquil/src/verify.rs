@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use backend_api::tree::{BlockSource, CommitBlock};
 use backend_api::{
-    Account, Blocks, Cid, Counters, Error, RecordPath, RecordRow, Repo, RepoId, Result, VerifyLevel, VerifyReport, tree,
+    Account, Cid, Counters, Error, RecordPath, RecordRow, Repo, RepoId, Result, VerifyLevel, VerifyReport, tree,
 };
 use bytes::Bytes;
 use futures::executor::block_on;
@@ -48,7 +48,11 @@ pub fn verify(shared: &Shared, level: VerifyLevel) -> Result<VerifyReport> {
     Ok(verifier.report)
 }
 
-impl Verifier<'_> {
+impl<'a> Verifier<'a> {
+    fn source(&self, repo: RepoId) -> Source<'a> {
+        Source { shared: self.shared, state: Arc::clone(&self.state), repo }
+    }
+
     fn problem(&mut self, problem: impl Into<String>) {
         if self.report.problems.len() < PROBLEMS_MAX {
             self.report.problems.push(problem.into());
@@ -92,8 +96,8 @@ impl Verifier<'_> {
             self.problem(format!("{subject}: the repo has no head"));
             return;
         };
-        let source = Source { shared: self.shared, repo: repo.id };
-        let block = self.shared.block_of(repo.id, &head.cid, Blocks::Live);
+        let source = self.source(repo.id);
+        let block = source.block(&head.cid);
         let commit = block.and_then(|block| match block {
             Some(block) => CommitBlock::decode(&block),
             None => Err(Error::new(backend_api::Reason::BlockMissing, format!("commit {} is not there", head.cid))),
@@ -136,7 +140,7 @@ impl Verifier<'_> {
 
     /// Walks the whole tree: structure, records against their rows, references against their counts.
     fn tree(&mut self, subject: &str, repo: &Repo, head: Cid, data: Cid, mut records: HashMap<RecordPath, Cid>) {
-        let source = Source { shared: self.shared, repo: repo.id };
+        let source = self.source(repo.id);
         let checked = block_on(tree::check(&source, data));
         let Some(checked) = self.noted(subject, checked) else { return };
         for cid in &checked.missing {
@@ -237,13 +241,19 @@ impl Verifier<'_> {
         Ok(())
     }
 
+    /// The events of one moment: retention may go on meanwhile.
     fn events(&mut self) {
         let window = self.shared.events.window();
         let Some(window) = self.noted("firehose", window) else { return };
-        let mut after = window.oldest.get().saturating_sub(1);
+        let pinned = self.shared.events.pin();
+        let mut after = pinned.oldest.saturating_sub(1);
         while after < window.head.get() {
-            let events = self.shared.events.stored(after, EVENTS_STEP, EVENTS_STEP_BYTES);
+            let events = pinned.events(after, EVENTS_STEP, EVENTS_STEP_BYTES);
             let Some(events) = self.noted("firehose", events) else { return };
+            if events.is_empty() {
+                self.problem(format!("firehose: event {} is missing", after + 1));
+                return;
+            }
             for event in &events {
                 after += 1;
                 if event.seq.get() != after {
@@ -256,15 +266,25 @@ impl Verifier<'_> {
     }
 }
 
-/// Blocks of one generation, history included.
+/// Blocks of one generation that something refers to, in the state that is checked: what was committed or forgotten since
+/// does not show. Their bytes stay where that state says.
 struct Source<'a> {
     shared: &'a Shared,
+    state: Arc<dyn MetaSnapshot>,
     repo: RepoId,
+}
+
+impl Source<'_> {
+    fn block(&self, cid: &Cid) -> Result<Option<Bytes>> {
+        let Some(bytes) = self.state.get(&key::block(self.repo, cid))? else { return Ok(None) };
+        let block: BlockValue = value::decode(&bytes, "block")?;
+        if block.refs == 0 { Ok(None) } else { self.shared.log.block(block.place, cid).map(Some) }
+    }
 }
 
 #[async_trait]
 impl BlockSource for Source<'_> {
     async fn blocks(&self, cids: &[Cid]) -> Result<Vec<Option<Bytes>>> {
-        cids.iter().map(|cid| self.shared.block_of(self.repo, cid, Blocks::Live)).collect()
+        cids.iter().map(|cid| self.block(cid)).collect()
     }
 }

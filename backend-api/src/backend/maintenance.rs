@@ -32,9 +32,9 @@ pub struct VerifyReport {
 }
 
 /// What a step of the sweep did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SweepReport {
-    /// True if nothing that is due is left.
+    /// True if nothing that is due is left, but for what `held` names.
     pub done: bool,
     /// Blocks forgotten.
     pub blocks: u64,
@@ -44,6 +44,9 @@ pub struct SweepReport {
     pub rows: u64,
     /// Events dropped.
     pub events: u64,
+    /// What stands still and why, one sentence each: a damaged file keeps back what must be read from it. Everything else
+    /// goes on.
+    pub held: Vec<String>,
 }
 
 /// Bytes on disk, by what they are for.

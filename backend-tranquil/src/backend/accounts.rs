@@ -1,5 +1,5 @@
 use async_trait::async_trait;
-use backend_api::{Account, AccountName, Accounts, Did, Page, Result, View};
+use backend_api::{Account, AccountName, Accounts, Did, Page, Result, View as _};
 
 use super::{Tranquil, page};
 use crate::format::key::{self, Space};
@@ -9,18 +9,16 @@ use crate::meta::Scan;
 #[async_trait]
 impl Accounts for Tranquil {
     async fn account(&self, name: &AccountName) -> Result<Option<Account>> {
-        let by_index = |view: &dyn View| {
-            let did = match name {
+        let name = name.clone();
+        self.point(move |layers| {
+            let did = match &name {
                 AccountName::Did(did) => Some(did.clone()),
-                AccountName::Handle(handle) => view.handle(handle)?,
-                AccountName::Email(email) => view.email(email)?,
+                AccountName::Handle(handle) => layers.handle(handle)?,
+                AccountName::Email(email) => layers.email(email)?,
             };
-            did.map_or(Ok(None), |did| view.account(&did))
-        };
-        match name {
-            AccountName::Did(did) => self.shared.account_of(did),
-            _ => self.shared.view(by_index),
-        }
+            did.map_or(Ok(None), |did| layers.account(&did))
+        })
+        .await
     }
 
     async fn accounts(&self, after: Option<&Did>, limit: usize) -> Result<Page<Account, Did>> {

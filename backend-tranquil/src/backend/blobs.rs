@@ -1,5 +1,7 @@
 use async_trait::async_trait;
-use backend_api::{AccountId, Blob, Blobs, Blocks, Cid, Did, Micros, MissingBlob, Page, RecordPath, RepoId, Result};
+use backend_api::{
+    AccountId, Blob, Blobs, Blocks, Cid, Did, Micros, MissingBlob, Page, RecordPath, RepoId, Result, View as _,
+};
 
 use super::{Tranquil, page};
 use crate::core::Shared;
@@ -13,8 +15,12 @@ const STEP: usize = 256;
 #[async_trait]
 impl Blobs for Tranquil {
     async fn blob(&self, did: &Did, cid: &Cid) -> Result<Option<Blob>> {
-        let Some(account) = self.shared.account_of(did)? else { return Ok(None) };
-        self.shared.value(&key::blob(account.id, cid), "blob")
+        let (did, cid) = (did.clone(), *cid);
+        self.point(move |layers| match layers.account(&did)? {
+            Some(account) => layers.blob(account.id, &cid),
+            None => Ok(None),
+        })
+        .await
     }
 
     async fn blobs(&self, did: &Did, after: Option<&Cid>, limit: usize) -> Result<Page<Blob, Cid>> {
@@ -31,12 +37,8 @@ impl Blobs for Tranquil {
 
     async fn blob_uses(&self, did: &Did, cid: &Cid, limit: usize) -> Result<Vec<RecordPath>> {
         let limit = page(limit)?;
-        let (did, cid) = (did.clone(), *cid);
-        self.read(move |shared| {
-            let Some(repo) = shared.generation(&did, Blocks::Live)? else { return Ok(Vec::new()) };
-            uses(shared, repo, &cid, limit)
-        })
-        .await
+        let cid = *cid;
+        self.read_repo(did, Blocks::Live, Vec::new, move |shared, repo| uses(shared, repo, &cid, limit)).await
     }
 
     async fn blobs_missing(&self, did: &Did, after: Option<&Cid>, limit: usize) -> Result<Page<MissingBlob, Cid>> {

@@ -17,11 +17,13 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use backend_api::limits::PAGE_ITEMS_MAX;
-use backend_api::{Error, Reason, Result};
+use backend_api::{Blocks, Cid, Did, Error, Reason, RepoId, Result};
+use bytes::Bytes;
 
-use crate::core::{Shared, open};
+use crate::core::{Fetched, Shared, open};
+use crate::format::value::Place;
 use crate::io::{DirectoryLock, Env, failed};
-use crate::meta::{FjallKv, MetaKv};
+use crate::meta::{FjallKv, Layers, MetaKv};
 use crate::options::Options;
 use crate::runtime::{Pool, Runtime};
 use crate::tend::Tender;
@@ -76,6 +78,55 @@ impl Tranquil {
         self.pool.run(move || read(&shared)).await
     }
 
+    /// A read of a few keys, on one state: answered at once if memory has all of it, else by a thread of the engine's own.
+    async fn point<T: Send + 'static>(&self, read: impl Fn(&Layers<'_>) -> Result<T> + Send + 'static) -> Result<T> {
+        match self.shared.attempt(&read, Fetched::default()) {
+            Ok(answer) => answer,
+            Err(missed) => self.read(move |shared| shared.point(&read, missed)).await,
+        }
+    }
+
+    /// The bytes of a few blocks whose places are those of one state.
+    async fn point_blocks(
+        &self,
+        read: impl Fn(&Layers<'_>) -> Result<Vec<Option<(Cid, Place)>>> + Send + 'static,
+    ) -> Result<Vec<Option<(Cid, Bytes)>>> {
+        let places = match self.shared.attempt(&read, Fetched::default()) {
+            Ok(places) => places?,
+            Err(missed) => return self.read(move |shared| bytes_at(shared, &shared.point(&read, missed)?)).await,
+        };
+        let hot = |place: &Option<(Cid, Place)>| match place {
+            Some((cid, _)) => self.shared.hot_block(cid).map(|bytes| Some((*cid, bytes))),
+            None => Some(None),
+        };
+        match places.iter().map(hot).collect() {
+            Some(blocks) => Ok(blocks),
+            None => self.read(move |shared| bytes_at(shared, &places)).await,
+        }
+    }
+
+    /// A long read of the generation that an account serves, or imports into: done again if that is another one when it
+    /// ends, for then it may have read what was being swept. `none` is the answer if there is none.
+    async fn read_repo<T: Send + 'static>(
+        &self,
+        did: &Did,
+        which: Blocks,
+        none: impl Fn() -> T + Send + 'static,
+        read: impl Fn(&Shared, RepoId) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let did = did.clone();
+        self.read(move |shared| {
+            loop {
+                let Some(repo) = shared.generation(&did, which)? else { return Ok(none()) };
+                let found = read(shared, repo);
+                if shared.generation(&did, which)? == Some(repo) {
+                    return found;
+                }
+            }
+        })
+        .await
+    }
+
     /// What ends the store; blocks until its threads have ended.
     fn ending(&self) -> impl FnOnce() + Send + 'static {
         let (runtime, pool, lock) = (Arc::clone(&self.runtime), Arc::clone(&self.pool), Arc::clone(&self.lock));
@@ -93,6 +144,12 @@ impl Drop for Tranquil {
     fn drop(&mut self) {
         self.ending()();
     }
+}
+
+/// Blocks with their bytes, some of them perhaps from files.
+fn bytes_at(shared: &Shared, places: &[Option<(Cid, Place)>]) -> Result<Vec<Option<(Cid, Bytes)>>> {
+    let read = |(cid, place)| Ok((cid, shared.block(place, &cid)?));
+    places.iter().map(|place| place.map(read).transpose()).collect()
 }
 
 /// The bound of a page.

@@ -1,11 +1,13 @@
 use async_trait::async_trait;
-use backend_api::{Account, At, Blocks, CommitRow, Did, Head, Page, Repo, RepoListing, RepoState, Repos, Result, Tid};
+use backend_api::{
+    Account, At, Blocks, CommitRow, Did, Head, Page, Repo, RepoListing, RepoState, Repos, Result, Tid, View as _,
+};
 
 use super::{Tranquil, page};
-use crate::core::Shared;
+use crate::core::{Fetched, Shared, generation_in};
 use crate::format::key::{self, Space};
 use crate::format::value;
-use crate::meta::Scan;
+use crate::meta::{Layers, Scan};
 
 /// Commits read at a time when one is looked for by time.
 const HISTORY_STEP: usize = 256;
@@ -13,24 +15,12 @@ const HISTORY_STEP: usize = 256;
 #[async_trait]
 impl Repos for Tranquil {
     async fn repo(&self, did: &Did, at: At) -> Result<Option<RepoState>> {
-        let Some(id) = self.shared.generation(did, Blocks::Live)? else { return Ok(None) };
-        let Some(repo) = self.shared.repo_of(id)? else { return Ok(None) };
-        let Some(head) = repo.head else { return Ok(None) };
-        let found = match at {
-            At::Head => commit(&self.shared, &repo, head.rev)?,
-            At::Rev(rev) => commit(&self.shared, &repo, rev)?,
-            At::Time(time) => {
-                let repo = repo.clone();
-                self.read(move |shared| newest_before(shared, &repo, time.0)).await?
-            }
-        };
-        Ok(found.map(|(rev, row)| RepoState {
-            id,
-            head: Head { cid: row.cid, rev },
-            data: row.data,
-            at: row.at,
-            counters: repo.counters,
-        }))
+        let did = did.clone();
+        match at {
+            At::Head => self.point(move |layers| state_at(layers, &did, None)).await,
+            At::Rev(rev) => self.point(move |layers| state_at(layers, &did, Some(rev))).await,
+            At::Time(time) => self.read(move |shared| state_before(shared, &did, time.0)).await,
+        }
     }
 
     async fn repos(&self, after: Option<&Did>, limit: usize) -> Result<Page<RepoListing, Did>> {
@@ -41,11 +31,8 @@ impl Repos for Tranquil {
 
     async fn history(&self, did: &Did, before: Option<Tid>, limit: usize) -> Result<Page<(Tid, CommitRow), Tid>> {
         let limit = page(limit)?;
-        let did = did.clone();
-        self.read(move |shared| {
-            let Some(id) = shared.generation(&did, Blocks::Live)? else {
-                return Ok(Page { items: Vec::new(), next: None });
-            };
+        let none = || Page { items: Vec::new(), next: None };
+        self.read_repo(did, Blocks::Live, none, move |shared, id| {
             let what = Scan::prefix(key::numbered(Space::Commit, id.0), limit)
                 .reversed(true)
                 .after(before.map(|rev| key::commit(id, rev)));
@@ -58,8 +45,35 @@ impl Repos for Tranquil {
     }
 }
 
-fn commit(shared: &Shared, repo: &Repo, rev: Tid) -> Result<Option<(Tid, CommitRow)>> {
-    Ok(shared.value(&key::commit(repo.id, rev), "commit")?.map(|row| (rev, row)))
+/// The repo that an account serves, if it has a head, in one state.
+fn served(layers: &Layers<'_>, did: &Did) -> Result<Option<(Repo, Tid)>> {
+    let Some(id) = generation_in(layers, did, Blocks::Live)? else { return Ok(None) };
+    Ok(layers.repo(id)?.and_then(|repo| repo.head.map(|head| head.rev).map(|rev| (repo, rev))))
+}
+
+/// A repo at a revision, or at its head, in one state.
+fn state_at(layers: &Layers<'_>, did: &Did, rev: Option<Tid>) -> Result<Option<RepoState>> {
+    let Some((repo, head)) = served(layers, did)? else { return Ok(None) };
+    let rev = rev.unwrap_or(head);
+    let row: Option<CommitRow> = layers.value(&key::commit(repo.id, rev), "commit")?;
+    Ok(row.map(|row| state(&repo, rev, &row)))
+}
+
+fn state(repo: &Repo, rev: Tid, row: &CommitRow) -> RepoState {
+    RepoState { id: repo.id, head: Head { cid: row.cid, rev }, data: row.data, at: row.at, counters: repo.counters }
+}
+
+/// A repo at a time. Its commits are looked through step by step: done again if there is another head at the end.
+fn state_before(shared: &Shared, did: &Did, time: u64) -> Result<Option<RepoState>> {
+    let served = |layers: &Layers<'_>| served(layers, did);
+    loop {
+        let Some((repo, head)) = shared.point(&served, Fetched::default())? else { return Ok(None) };
+        let found = newest_before(shared, &repo, time)?;
+        let after = shared.point(&served, Fetched::default())?;
+        if after.is_some_and(|(after, rev)| (after.id, rev) == (repo.id, head)) {
+            return Ok(found.map(|(rev, row)| state(&repo, rev, &row)));
+        }
+    }
 }
 
 fn commits(found: &[(bytes::Bytes, bytes::Bytes)]) -> Result<Vec<(Tid, CommitRow)>> {

@@ -1,25 +1,28 @@
 use async_trait::async_trait;
-use backend_api::{Micros, Page, Result, Row, RowKey, RowKind, RowScope, Rows};
+use backend_api::{Micros, Page, Result, Row, RowKey, RowKind, RowScope, Rows, View as _};
 use bytes::Bytes;
 
 use super::{Tranquil, page};
 use crate::core::Shared;
 use crate::format::key::{self, Key};
 use crate::format::value;
-use crate::meta::Scan;
+use crate::meta::{Layers, Scan};
 
 #[async_trait]
 impl Rows for Tranquil {
     async fn row(&self, key: &RowKey) -> Result<Option<Row>> {
-        let row: Option<Row> = self.shared.value(&key::row(key), "row")?;
+        let key = key.clone();
+        let row = self.point(move |layers| layers.row(&key)).await?;
         Ok(row.filter(|row| row.is_live(self.shared.now())))
     }
 
     async fn row_unique(&self, kind: RowKind, index: u8, value: &[u8]) -> Result<Option<Row>> {
-        let row = self.shared.view(|view| match view.row_unique(kind, index, value)? {
-            Some(key) => view.row(&RowKey { kind, key }),
+        let value = value.to_vec();
+        let read = move |layers: &Layers<'_>| match layers.row_unique(kind, index, &value)? {
+            Some(key) => layers.row(&RowKey { kind, key }),
             None => Ok(None),
-        })?;
+        };
+        let row = self.point(read).await?;
         Ok(row.filter(|row| row.is_live(self.shared.now())))
     }
 

@@ -3,13 +3,13 @@
 use std::ops::Bound;
 use std::sync::Arc;
 
-use backend_api::{Account, Blocks, Cid, Did, Repo, RepoId, Result, View};
+use backend_api::{Account, Did, Repo, RepoId, Result};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
 use super::shared::Shared;
 use crate::format::key::{self, Key};
-use crate::format::value::{self, BlockValue};
+use crate::format::value;
 use crate::meta::{Layers, Memtable, MetaSnapshot, Scan, scan};
 
 /// Entries that a scan copies out of the memtables beyond what it was asked for, for deletions among them.
@@ -34,22 +34,6 @@ impl Shared {
     /// A decoded value.
     pub fn value<T: DeserializeOwned>(&self, key: &[u8], what: &str) -> Result<Option<T>> {
         self.get(key)?.map(|bytes| value::decode(&bytes, what)).transpose()
-    }
-
-    /// What is stored of a block.
-    pub fn block_value(&self, repo: RepoId, cid: &Cid) -> Result<Option<BlockValue>> {
-        let mut seen = Memtable::default();
-        let store = {
-            let tables = self.tables();
-            let frozen = tables.frozen.as_deref().map(|f| &f.table);
-            for table in frozen.into_iter().chain([&tables.active]) {
-                if let Some(change) = table.blocks.get(&(repo, *cid)) {
-                    seen.block((repo, *cid), *change);
-                }
-            }
-            Arc::clone(&tables.store)
-        };
-        Layers { tables: vec![&seen], store: &*store }.block_value(repo, cid)
     }
 
     /// A bounded piece of a range, and whether there may be more.
@@ -102,36 +86,23 @@ impl Shared {
         (copied, Arc::clone(&tables.store), cut)
     }
 
+    /// Rows with a prefix that are in memory and not in the store yet.
+    pub fn undrained(&self, prefix: &[u8]) -> Vec<(Key, Bytes)> {
+        let tables = self.tables();
+        let frozen = tables.frozen.as_deref().map(|f| &f.table);
+        let with_prefix = |table: &Memtable| {
+            let from = table.rows.range::<[u8], _>((Bound::Included(prefix), Bound::Unbounded));
+            let rows = from.take_while(|(key, _)| key.starts_with(prefix));
+            rows.filter_map(|(key, value)| Some((key.clone(), value.clone()?))).collect::<Vec<_>>()
+        };
+        std::iter::once(&tables.active).chain(frozen).flat_map(with_prefix).collect()
+    }
+
     pub fn account_of(&self, did: &Did) -> Result<Option<Account>> {
         self.value(&key::account(did), "account")
     }
 
     pub fn repo_of(&self, id: RepoId) -> Result<Option<Repo>> {
         self.value(&key::repo(id), "repo")
-    }
-
-    /// The generation that an account serves, or imports into.
-    pub fn generation(&self, did: &Did, which: Blocks) -> Result<Option<RepoId>> {
-        let Some(account) = self.account_of(did)? else { return Ok(None) };
-        Ok(match which {
-            Blocks::Live | Blocks::History => account.repo,
-            Blocks::Import => account.import,
-        })
-    }
-
-    /// A block of a generation, if a read of that sort may see it.
-    pub fn block_of(&self, repo: RepoId, cid: &Cid, which: Blocks) -> Result<Option<Bytes>> {
-        let Some(block) = self.block_value(repo, cid)? else { return Ok(None) };
-        if which == Blocks::Live && block.refs == 0 {
-            return Ok(None);
-        }
-        self.block(block.place, cid).map(Some)
-    }
-
-    /// One state of the metadata for a few reads that belong together.
-    pub fn view<T>(&self, read: impl FnOnce(&dyn View) -> Result<T>) -> Result<T> {
-        let tables = self.tables();
-        let layers = tables.layers(None);
-        read(&layers)
     }
 }

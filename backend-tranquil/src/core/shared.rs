@@ -187,10 +187,16 @@ impl Shared {
         Error::new(Reason::Closed, format!("the store takes no writes: {cause}; reopen it"))
     }
 
+    /// A block's bytes, if memory has them.
+    pub fn hot_block(&self, cid: &Cid) -> Option<Bytes> {
+        let block = self.hot.get(cid)?;
+        Counters::add(&self.counters.hot_hits, 1);
+        Some(block)
+    }
+
     /// A block's bytes by its place: from memory, or from its file.
     pub fn block(&self, place: crate::format::value::Place, cid: &Cid) -> Result<Bytes> {
-        if let Some(block) = self.hot.get(cid) {
-            Counters::add(&self.counters.hot_hits, 1);
+        if let Some(block) = self.hot_block(cid) {
             return Ok(block);
         }
         Counters::add(&self.counters.block_reads, 1);

@@ -6,11 +6,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use backend_api::{Cid, Error, Op, Reason, RepoId, Result, SweepReport};
+use backend_api::{Cid, Error, Op, Reason, RepoId, Result};
 
-use super::Found;
+use super::{Found, Progress};
 use crate::core::Shared;
-use crate::format::intent::{Intent, Maintenance};
+use crate::format::intent::Intent;
 use crate::format::key;
 use crate::format::value::{self, ReleaseCursor};
 use crate::log::{CycleScan, Item, Position, Scanned, Start};
@@ -23,11 +23,11 @@ enum Due {
 }
 
 /// The next entries of the log whose window has passed.
-pub fn find(shared: &Arc<Shared>, limit: usize) -> Result<Found> {
+pub fn find(shared: &Arc<Shared>, progress: &Progress, limit: usize) -> Result<Found> {
     let due = shared.now().0.saturating_sub(shared.options.history_window_us);
     let newest = shared.tables().mark.cycle;
     let mut cursor: ReleaseCursor = shared.value(key::RELEASE, "release cursor")?.unwrap_or_default();
-    let mut found = Found { step: Maintenance::default(), report: SweepReport::default(), more: false };
+    let mut found = Found::nothing(progress);
     let start = match cursor.file {
         0 => Start::File(shared.log.numbers()?.first().copied().unwrap_or(1)),
         file => Start::After(Position { file, offset: cursor.offset, cycle: cursor.cycle, chain: cursor.chain }),

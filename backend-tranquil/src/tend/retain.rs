@@ -2,18 +2,17 @@
 
 use std::sync::Arc;
 
-use backend_api::{Result, SweepReport};
+use backend_api::Result;
 
-use super::Found;
+use super::{Found, Progress};
 use crate::core::Shared;
-use crate::format::intent::Maintenance;
 use crate::format::{key, value};
 
 /// Moves the oldest kept event up, in the log first, so that no reopen shows again what was gone.
-pub fn find(shared: &Arc<Shared>, limit: usize) -> Result<Found> {
+pub fn find(shared: &Arc<Shared>, progress: &Progress, limit: usize) -> Result<Found> {
     let since = shared.now().0.saturating_sub(shared.options.event_retention_us);
     let window = shared.events.window()?;
-    let mut found = Found { step: Maintenance::default(), report: SweepReport::default(), more: false };
+    let mut found = Found::nothing(progress);
     if window.head.get() == 0 {
         return Ok(found);
     }

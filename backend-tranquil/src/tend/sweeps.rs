@@ -1,123 +1,179 @@
 //! Sweeping generations and incarnations that can no longer be reached, and purging history on demand.
+//!
+//! Keys are listed from the drained store, once from left to right: nothing is added any more to what is swept, and the
+//! store has all of it as soon as it has the row that says so. So a sweep needs no drain between its steps, and each step
+//! begins where the one before it ended, not at a front of deleted keys.
 
 use std::ops::Bound;
 use std::sync::Arc;
 
-use backend_api::{CommitRow, Micros, Pos, RepoId, Result, Sweep, SweepReport};
+use backend_api::{CommitRow, Micros, Pos, RepoId, Result, Sweep};
 
-use super::Found;
-use bytes::Bytes;
-
+use super::{Found, Progress};
 use crate::core::Shared;
-use crate::format::intent::Maintenance;
-use crate::format::key::{self, Space};
+use crate::format::key::{self, Key, Space};
 use crate::format::value::{self, BlockValue};
 use crate::meta::{MetaSnapshot, Scan};
 
-/// Sweeps read at a time.
-const SWEEPS_STEP: usize = 1_024;
+/// Sweeps, or keys of a purge, that one step looks at.
+const LOOKED_AT_MAX: usize = 1_024;
 
-/// The first two sweeps that are due: the one to work on, and whether there is another.
-fn due(shared: &Shared) -> Result<Vec<Sweep>> {
+/// How far the sweeps have come.
+#[derive(Clone, Default)]
+pub struct At {
+    /// The last row of a sweep that was looked at in this call.
+    pub after: Option<Key>,
+    /// The one that is worked on, and the last of its keys that was looked at.
+    within: Option<(Sweep, Option<Key>)>,
+}
+
+/// Part of the keys of one sweep.
+struct Piece<'a> {
+    store: &'a dyn MetaSnapshot,
+    limit: usize,
+    found: &'a mut Found,
+    looked_at: usize,
+}
+
+fn is_due(shared: &Shared, sweep: Sweep, since: Micros) -> bool {
     let limit = shared.now().0.saturating_sub(shared.options.history_window_us);
-    let mut out = Vec::new();
-    let mut after = None;
-    loop {
-        let (found, more) = shared.scan(&Scan::prefix(key::space(Space::Sweep), SWEEPS_STEP).after(after))?;
-        after = found.last().map(|(key, _)| key.to_vec());
-        for (k, v) in found {
-            let sweep = key::read_sweep(&k)?;
-            let since: Micros = value::decode(&v, "sweep")?;
-            if since.0 <= limit || matches!(sweep, Sweep::Purge(..)) {
-                out.push(sweep);
-            }
-            if out.len() == 2 {
-                return Ok(out);
-            }
-        }
-        if !more {
-            return Ok(out);
+    since.0 <= limit || matches!(sweep, Sweep::Purge(..))
+}
+
+/// True if a sweep is due that the store does not have yet.
+pub fn are_undrained(shared: &Shared) -> Result<bool> {
+    let rows = shared.undrained(&key::space(Space::Sweep));
+    for (k, v) in rows {
+        if is_due(shared, key::read_sweep(&k)?, value::decode(&v, "sweep")?) {
+            return Ok(true);
         }
     }
+    Ok(false)
 }
 
-/// True if there is anything to sweep.
-pub fn are_due(shared: &Shared) -> Result<bool> {
-    Ok(!due(shared)?.is_empty())
-}
-
-/// The next entries of the first sweep that is due. What was found before must be drained.
-pub fn find(shared: &Arc<Shared>, limit: usize) -> Result<Found> {
-    let mut found = Found { step: Maintenance::default(), report: SweepReport::default(), more: false };
-    let due = due(shared)?;
-    let Some(sweep) = due.first().copied() else { return Ok(found) };
+/// The next entries of the sweep that is worked on, or of the next one that is due.
+pub fn find(shared: &Arc<Shared>, progress: &Progress, limit: usize) -> Result<Found> {
+    let mut found = Found::nothing(progress);
     let store = Arc::clone(&shared.tables().store);
-    let complete = match sweep {
+    let within = match progress.sweeps.within.clone() {
+        Some(within) => Some(within),
+        None => next(shared, &*store, &mut found)?,
+    };
+    let Some((sweep, from)) = within else { return Ok(found) };
+    found.more = true;
+    let mut piece = Piece { store: &*store, limit, found: &mut found, looked_at: 0 };
+    let stopped_at = match sweep {
         Sweep::Repo(repo) => {
             let spaces = [Space::Block, Space::Record, Space::Commit, Space::BlobUse, Space::Link, Space::Repo];
-            all_of(&*store, &spaces, repo.0, limit, &mut found)?
+            piece.all_of(&spaces, repo.0, from.as_ref())?
         }
-        Sweep::Blobs(account) => all_of(&*store, &[Space::Blob], account.0, limit, &mut found)?,
-        Sweep::Purge(repo, pos) => purge(&*store, repo, pos, limit, &mut found)?,
+        Sweep::Blobs(account) => piece.all_of(&[Space::Blob], account.0, from.as_ref())?,
+        Sweep::Purge(repo, pos) => piece.purge(repo, pos, from)?,
     };
-    // The sweep itself, after all that it stands for.
-    let used = (found.report.blocks + found.report.entries) as usize;
-    let ended = complete && used < limit;
-    if ended {
-        found.step.delete.push(key::sweep(sweep));
-        found.report.entries += 1;
+    if stopped_at.is_some() {
+        found.progress.sweeps.within = Some((sweep, stopped_at));
+        return Ok(found);
     }
-    found.more = !ended || due.len() > 1;
+    // The sweep itself, after all that it stands for. A piece that is not full has room for it.
+    found.progress.sweeps.within = None;
+    found.step.delete.push(key::sweep(sweep));
+    found.report.entries += 1;
     Ok(found)
 }
 
-/// Keys of a generation or incarnation; true if these are all.
-fn all_of(store: &dyn MetaSnapshot, spaces: &[Space], id: u64, limit: usize, found: &mut Found) -> Result<bool> {
-    for space in spaces {
-        let prefix = key::numbered(*space, id);
-        let end = key::after_prefix(&prefix).unwrap_or_default();
-        for pair in store.range(Bound::Included(&prefix), Bound::Excluded(&end), false) {
-            if found.step.delete.len() == limit {
-                return Ok(false);
-            }
-            found.step.delete.push(pair?.0.to_vec());
-            let counter = if *space == Space::Block { &mut found.report.blocks } else { &mut found.report.entries };
-            *counter += 1;
+/// The next sweep that is due and drained. Notes how far it looked.
+fn next(shared: &Shared, store: &dyn MetaSnapshot, found: &mut Found) -> Result<Option<(Sweep, Option<Key>)>> {
+    let at = &mut found.progress.sweeps;
+    let what = Scan::prefix(key::space(Space::Sweep), LOOKED_AT_MAX).after(at.after.clone());
+    let (rows, more) = shared.scan(&what)?;
+    for (k, v) in rows {
+        at.after = Some(k.to_vec());
+        let sweep = key::read_sweep(&k)?;
+        if is_due(shared, sweep, value::decode(&v, "sweep")?) && store.get(&k)?.is_some() {
+            return Ok(Some((sweep, None)));
         }
     }
-    Ok(true)
+    found.more = more;
+    Ok(None)
 }
 
-/// Blocks of a repo that nothing refers to, and its past commits, up to a position; true if these are all.
-fn purge(store: &dyn MetaSnapshot, repo: RepoId, pos: Pos, limit: usize, found: &mut Found) -> Result<bool> {
-    let commits = key::numbered(Space::Commit, repo.0);
-    let end = key::after_prefix(&commits).unwrap_or_default();
-    let mut before: Option<Bytes> = None;
-    for pair in store.range(Bound::Included(&commits), Bound::Excluded(&end), false) {
-        let (k, v) = pair?;
-        let row: CommitRow = value::decode(&v, "commit")?;
-        // A commit is past when the next one was made.
-        if let Some(before) = before.replace(k).filter(|_| row.pos <= pos) {
-            if found.step.delete.len() == limit {
-                return Ok(false);
-            }
-            found.step.delete.push(before.to_vec());
-            found.report.entries += 1;
-        }
+impl Piece<'_> {
+    fn is_full(&self) -> bool {
+        self.found.step.delete.len() + self.found.step.release.len() >= self.limit || self.looked_at == LOOKED_AT_MAX
     }
-    let blocks = key::numbered(Space::Block, repo.0);
-    let end = key::after_prefix(&blocks).unwrap_or_default();
-    for pair in store.range(Bound::Included(&blocks), Bound::Excluded(&end), false) {
-        let (k, v) = pair?;
-        let block: BlockValue = value::decode(&v, "block")?;
-        if block.refs == 0 && block.released <= pos.0 {
-            if found.step.delete.len() + found.step.release.len() == limit {
-                return Ok(false);
+
+    /// Keys of a generation or incarnation. The last one, unless these are all.
+    fn all_of(&mut self, spaces: &[Space], id: u64, from: Option<&Key>) -> Result<Option<Key>> {
+        let first = from.and_then(|key| spaces.iter().position(|space| key[0] == *space as u8)).unwrap_or(0);
+        for (i, space) in spaces.iter().enumerate().skip(first) {
+            let prefix = key::numbered(*space, id);
+            let end = key::after_prefix(&prefix).unwrap_or_default();
+            let start = from.filter(|_| i == first).map_or(Bound::Included(&prefix[..]), |key| Bound::Excluded(key));
+            for pair in self.store.range(start, Bound::Excluded(&end), false) {
+                let key = pair?.0.to_vec();
+                let report = &mut self.found.report;
+                *(if *space == Space::Block { &mut report.blocks } else { &mut report.entries }) += 1;
+                self.found.step.delete.push(key.clone());
+                if self.is_full() {
+                    return Ok(Some(key));
+                }
             }
-            let (repo, cid) = key::read_block(&k)?;
-            found.step.release.push((repo, cid, block.released));
-            found.report.blocks += 1;
         }
+        Ok(None)
     }
-    Ok(true)
+
+    /// Past commits of a repo, and blocks that nothing refers to, up to a position. The last key looked at, unless these
+    /// are all.
+    fn purge(&mut self, repo: RepoId, pos: Pos, from: Option<Key>) -> Result<Option<Key>> {
+        let blocks = key::numbered(Space::Block, repo.0);
+        let end = key::after_prefix(&blocks).unwrap_or_default();
+        let start = match &from {
+            Some(key) if key[0] == Space::Block as u8 => Bound::Excluded(&key[..]),
+            _ => {
+                if let Some(stopped_at) = self.past_commits(repo, pos, from)? {
+                    return Ok(Some(stopped_at));
+                }
+                Bound::Included(&blocks[..])
+            }
+        };
+        let store = self.store;
+        for pair in store.range(start, Bound::Excluded(&end), false) {
+            let (k, v) = pair?;
+            let block: BlockValue = value::decode(&v, "block")?;
+            if block.refs == 0 && block.released <= pos.0 {
+                let (repo, cid) = key::read_block(&k)?;
+                self.found.step.release.push((repo, cid, block.released));
+                self.found.report.blocks += 1;
+            }
+            self.looked_at += 1;
+            if self.is_full() {
+                return Ok(Some(k.to_vec()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// A commit is past when the next one was made: the one that is stopped at is looked at again.
+    fn past_commits(&mut self, repo: RepoId, pos: Pos, from: Option<Key>) -> Result<Option<Key>> {
+        let commits = key::numbered(Space::Commit, repo.0);
+        let end = key::after_prefix(&commits).unwrap_or_default();
+        let start = from.unwrap_or(commits);
+        let mut before: Option<Key> = None;
+        for pair in self.store.range(Bound::Included(&start), Bound::Excluded(&end), false) {
+            let (k, v) = pair?;
+            let row: CommitRow = value::decode(&v, "commit")?;
+            if row.pos > pos {
+                break;
+            }
+            if let Some(before) = before.replace(k.to_vec()) {
+                self.found.step.delete.push(before);
+                self.found.report.entries += 1;
+            }
+            self.looked_at += 1;
+            if self.is_full() {
+                return Ok(before);
+            }
+        }
+        Ok(None)
+    }
 }

@@ -95,7 +95,8 @@ pub fn words(outcome: &Outcome) -> String {
         Outcome::Checkpointed(c) => format!("everything up to mutation {} needs no replay", c.position),
         Outcome::Swept(s) => {
             let (blocks, entries, rows, events) = (s.blocks, s.entries, s.rows, s.events);
-            format!("forgotten: {blocks} blocks, {entries} entries, {rows} rows, {events} events")
+            let held = s.held.iter().map(|why| format!("\n  {why}")).collect::<String>();
+            format!("forgotten: {blocks} blocks, {entries} entries, {rows} rows, {events} events{held}")
         }
     }
 }

@@ -162,15 +162,18 @@ pub struct Swept {
     pub rows: u64,
     /// Events dropped.
     pub events: u64,
+    /// What stands still, and why.
+    pub held: Vec<String>,
 }
 
 impl Swept {
     /// Adds a step.
-    pub const fn add(&mut self, step: &SweepReport) {
+    pub fn add(&mut self, step: &SweepReport) {
         self.done = step.done;
         self.blocks += step.blocks;
         self.entries += step.entries;
         self.rows += step.rows;
         self.events += step.events;
+        self.held.clone_from(&step.held);
     }
 }
