@@ -12,7 +12,7 @@ use backend_api::{
 use bytes::Bytes;
 use futures::executor::block_on;
 
-use crate::core::Shared;
+use crate::core::{Shared, mark_of};
 use crate::format::key::{self, Space};
 use crate::format::value::{self, BlockValue};
 use crate::meta::MetaSnapshot;
@@ -241,27 +241,26 @@ impl<'a> Verifier<'a> {
         Ok(())
     }
 
-    /// The events of one moment: retention may go on meanwhile.
+    /// The events of the state that is checked, which segments hold: retention may go on meanwhile.
     fn events(&mut self) {
-        let window = self.shared.events.window();
-        let Some(window) = self.noted("firehose", window) else { return };
+        let Some(mark) = self.noted("firehose", mark_of(&*self.state)) else { return };
         let pinned = self.shared.events.pin();
         let mut after = pinned.oldest.saturating_sub(1);
-        while after < window.head.get() {
+        while after < mark.seq {
             let events = pinned.events(after, EVENTS_STEP, EVENTS_STEP_BYTES);
             let Some(events) = self.noted("firehose", events) else { return };
             if events.is_empty() {
                 self.problem(format!("firehose: event {} is missing", after + 1));
                 return;
             }
-            for event in &events {
+            for event in events.iter().take_while(|event| event.seq.get() <= mark.seq) {
                 after += 1;
                 if event.seq.get() != after {
                     self.problem(format!("firehose: event {after} is missing"));
                     return;
                 }
+                self.report.events += 1;
             }
-            self.report.events += events.len() as u64;
         }
     }
 }

@@ -221,15 +221,6 @@ impl EventLog {
 
     /// Events after a number, from memory as far as it has them, else from segments.
     pub fn events(&self, after: u64, limit: usize, bytes_max: usize) -> Result<Vec<EventFrame>> {
-        self.collect(after, limit, bytes_max, true)
-    }
-
-    /// Events after a number, from segments, as far as they are there yet.
-    pub fn stored(&self, after: u64, limit: usize, bytes_max: usize) -> Result<Vec<EventFrame>> {
-        self.collect(after, limit, bytes_max, false)
-    }
-
-    fn collect(&self, after: u64, limit: usize, bytes_max: usize, ring: bool) -> Result<Vec<EventFrame>> {
         let mut out = Vec::new();
         let mut bytes = 0;
         let mut after = after;
@@ -248,7 +239,7 @@ impl EventLog {
                     break;
                 }
                 let live = || state.ring.after(after, limit - out.len(), bytes_max.saturating_sub(bytes));
-                if let Some(live) = (ring || after >= state.written).then(live).flatten() {
+                if let Some(live) = live() {
                     if out.is_empty() || live.iter().map(|e| e.frame.len()).sum::<usize>() + bytes <= bytes_max {
                         out.extend(live);
                     }
