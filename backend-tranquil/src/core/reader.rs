@@ -69,18 +69,18 @@ impl Shared {
         let mut cut: Option<Key> = None;
         // Older first, so that the newer one's entries stay.
         for table in frozen.into_iter().chain([&tables.active]) {
-            let range = table.rows.range::<[u8], _>(bounds);
+            let range = table.rows.range(bounds.0, bounds.1);
             let range: Box<dyn Iterator<Item = _>> = if what.reverse { Box::new(range.rev()) } else { Box::new(range) };
             for (i, (key, value)) in range.enumerate() {
                 if i == bound {
-                    let nearer = |c: &Key| if what.reverse { key > c } else { key < c };
+                    let nearer = |c: &Key| if what.reverse { key > &c[..] } else { key < &c[..] };
                     if cut.as_ref().is_none_or(nearer) {
-                        cut = Some(key.clone());
+                        cut = Some(key.to_vec());
                     }
-                    copied.row(key.clone(), value.clone());
+                    copied.row(key.to_vec(), value.clone());
                     break;
                 }
-                copied.row(key.clone(), value.clone());
+                copied.row(key.to_vec(), value.clone());
             }
         }
         (copied, Arc::clone(&tables.store), cut)

@@ -1,5 +1,7 @@
 //! A frozen memtable as one sorted run for the key-value store.
 
+use std::ops::Bound;
+
 use backend_api::Result;
 use bytes::Bytes;
 
@@ -13,6 +15,7 @@ use crate::format::value::{self, BlockValue, Mark};
 const PAIR_BYTES: usize = 16;
 /// Key and value of a block.
 const BLOCK_BYTES: usize = 80;
+const FIRST_BLOCK: &[u8] = &[Space::Block as u8];
 
 /// A pair of a run; `None` deletes.
 pub type Change = (Vec<u8>, Option<Vec<u8>>);
@@ -43,17 +46,17 @@ pub fn run_of<'a>(
             merged.push((key, after.as_ref().map(value::encode)));
         }
     }
-    let pair = |(key, value): (&Key, &Option<Bytes>)| (key.clone(), value.as_ref().map(|v| v.to_vec()));
-    let first_block = key::space(Space::Block);
-    let before = table.rows.range(..first_block.clone()).map(pair);
-    let after = table.rows.range(first_block..).map(pair);
+    let pair = |(key, value): (&[u8], &Option<Bytes>)| (key.to_vec(), value.as_ref().map(|v| v.to_vec()));
+    let before = table.rows.range(Bound::Unbounded, Bound::Excluded(FIRST_BLOCK)).map(pair);
+    let after = table.rows.range(Bound::Included(FIRST_BLOCK), Bound::Unbounded).map(pair);
     let mark = (key::MARK.to_vec(), Some(value::encode(mark)));
     Ok(std::iter::once(mark).chain(before).chain(merged).chain(after))
 }
 
 /// What the pairs of a table take in a run, roughly and rather too much.
 pub fn run_bytes(table: &Memtable) -> u64 {
-    let rows = table.rows.iter().map(|(key, value)| PAIR_BYTES + key.len() + value.as_ref().map_or(0, Bytes::len));
+    let all = table.rows.range(Bound::Unbounded, Bound::Unbounded);
+    let rows = all.map(|(key, value)| PAIR_BYTES + key.len() + value.as_ref().map_or(0, Bytes::len));
     let blocks = table.blocks.len() * (PAIR_BYTES + BLOCK_BYTES);
     (rows.sum::<usize>() + blocks) as u64
 }

@@ -24,17 +24,22 @@ pub struct Layers<'a> {
 impl Layers<'_> {
     /// The stored bytes of a key that is not a block's.
     pub fn get(&self, key: &[u8]) -> Result<Option<Bytes>> {
-        for table in &self.tables {
-            if let Some(value) = table.rows.get(key) {
-                return Ok(value.clone());
-            }
+        match self.newest(key) {
+            Some(value) => Ok(value.clone()),
+            None => self.store.get(key),
         }
-        self.store.get(key)
+    }
+
+    fn newest<'a>(&'a self, key: &'a [u8]) -> Option<&'a Option<Bytes>> {
+        self.tables.iter().find_map(|table| table.rows.get(key))
     }
 
     /// A decoded value.
     pub fn value<T: DeserializeOwned>(&self, key: &[u8], what: &str) -> Result<Option<T>> {
-        self.get(key)?.map(|bytes| value::decode(&bytes, what)).transpose()
+        match self.newest(key) {
+            Some(value) => value.as_deref().map(|bytes| value::decode(bytes, what)).transpose(),
+            None => self.store.get(key)?.map(|bytes| value::decode(&bytes, what)).transpose(),
+        }
     }
 
     /// What is stored of a block.

@@ -1,12 +1,13 @@
 //! What was committed and is not in the key-value store yet.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use backend_api::{Cid, RepoId};
 use bytes::Bytes;
 // Quick, and seeded per process: CIDs can be chosen by those who write them.
 use foldhash::fast::RandomState;
 
+use super::rows::Rows;
 use crate::format::key::Key;
 use crate::format::value::{BlockValue, Place};
 
@@ -57,7 +58,7 @@ pub struct Memtable {
     /// Changes of blocks.
     pub blocks: HashMap<(RepoId, Cid), BlockChange, RandomState>,
     /// Puts, and deletes as `None`.
-    pub rows: BTreeMap<Key, Option<Bytes>>,
+    pub rows: Rows,
     bytes: usize,
 }
 
@@ -85,7 +86,7 @@ impl Memtable {
         for (id, change) in newer.blocks {
             self.block(id, change);
         }
-        for (key, value) in newer.rows {
+        for (key, value) in newer.rows.into_entries() {
             self.row(key, value);
         }
     }

@@ -9,6 +9,7 @@ mod guard;
 mod kv;
 mod layers;
 mod memtable;
+mod rows;
 mod scan;
 mod snapshot;
 

@@ -6,6 +6,7 @@ use backend_api::Result;
 use bytes::Bytes;
 
 use super::Layers;
+use super::rows::Entry;
 use crate::format::key::{Key, after_prefix};
 
 /// Which piece.
@@ -69,8 +70,8 @@ pub fn scan(layers: &Layers<'_>, what: &Scan) -> Result<(Found, bool)> {
         .tables
         .iter()
         .map(|table| {
-            let range = table.rows.range::<[u8], _>(bounds);
-            let range: Box<dyn Iterator<Item = (&Key, &Option<Bytes>)>> =
+            let range = table.rows.range(bounds.0, bounds.1);
+            let range: Box<dyn Iterator<Item = Entry<'_>>> =
                 if what.reverse { Box::new(range.rev()) } else { Box::new(range) };
             range.peekable()
         })
@@ -82,7 +83,7 @@ pub fn scan(layers: &Layers<'_>, what: &Scan) -> Result<(Found, bool)> {
         let mut next: Option<&[u8]> = None;
         for layer in &mut newer {
             if let Some((key, _)) = layer.peek() {
-                next = Some(next.map_or(key.as_slice(), |n| nearer(n, key, what.reverse)));
+                next = Some(next.map_or(*key, |n| nearer(n, key, what.reverse)));
             }
         }
         let stored = match store.next_if(|pair| pair.is_err()) {
@@ -97,7 +98,7 @@ pub fn scan(layers: &Layers<'_>, what: &Scan) -> Result<(Found, bool)> {
         };
         let mut value: Option<Option<Bytes>> = None;
         for layer in &mut newer {
-            if let Some((_, v)) = layer.next_if(|(k, _)| k.as_slice() == &key[..]) {
+            if let Some((_, v)) = layer.next_if(|(k, _)| *k == &key[..]) {
                 value.get_or_insert_with(|| v.clone());
             }
         }
