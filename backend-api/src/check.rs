@@ -21,7 +21,7 @@ use crate::tree::CommitBlock;
 pub struct Checked {
     mutation: Mutation,
     digest: u64,
-    ops_bytes: usize,
+    ops: Vec<u8>,
     /// The supplied blocks by CID, sorted. Few, mostly: faster than hashing, and bounded for many.
     supplied: Vec<(Cid, usize)>,
 }
@@ -45,7 +45,7 @@ impl Checked {
             }
         }
         let checked = Self::trusted(mutation)?;
-        at_most("bytes of the operations", checked.ops_bytes, limits::MUTATION_OPS_BYTES_MAX)?;
+        at_most("bytes of the operations", checked.ops.len(), limits::MUTATION_OPS_BYTES_MAX)?;
         for (i, op) in checked.mutation.ops.iter().enumerate() {
             checked.op(op).map_err(|e| e.context(format!("ops[{i}]")))?;
         }
@@ -62,8 +62,8 @@ impl Checked {
         if let Some(pair) = supplied.windows(2).find(|pair| pair[0].0 == pair[1].0) {
             return Err(invalid(format!("blocks: {} is supplied twice", pair[0].0)));
         }
-        let (digest, ops_bytes) = digest(&mutation);
-        Ok(Self { mutation, digest, ops_bytes, supplied })
+        let ops = postcard::to_allocvec(&mutation.ops).expect("plain structs always serialize into memory");
+        Ok(Self { digest: digest(&mutation, &ops), mutation, ops, supplied })
     }
 
     /// The mutation.
@@ -84,10 +84,16 @@ impl Checked {
         self.digest
     }
 
+    /// The operations in postcard's encoding: made here, in parallel, once for the digest and for whoever logs them.
+    #[must_use]
+    pub fn encoded_ops(&self) -> &[u8] {
+        &self.ops
+    }
+
     /// Bytes that the mutation holds: its operations in their encoded form, and its blocks.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.ops_bytes + self.mutation.blocks.iter().map(|block| block.bytes.len()).sum::<usize>()
+        self.ops.len() + self.mutation.blocks.iter().map(|block| block.bytes.len()).sum::<usize>()
     }
 
     /// The index in the mutation's blocks of a supplied block.
@@ -389,32 +395,16 @@ fn invalid(detail: impl Into<String>) -> Error {
     Error::new(Reason::BadRequest, detail)
 }
 
-/// The first eight bytes of a SHA-256 over the encoded mutation, its key and the bytes of its blocks left out (their
-/// CIDs stand for them).
-fn digest(mutation: &Mutation) -> (u64, usize) {
-    struct Hasher(Sha256, usize);
-    impl postcard::ser_flavors::Flavor for Hasher {
-        type Output = (Sha256, usize);
-        fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
-            self.0.update([byte]);
-            self.1 += 1;
-            Ok(())
-        }
-        fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
-            self.0.update(bytes);
-            self.1 += bytes.len();
-            Ok(())
-        }
-        fn finalize(self) -> postcard::Result<(Sha256, usize)> {
-            Ok((self.0, self.1))
-        }
-    }
-    let ops = (&mutation.did, &mutation.ops);
-    let (mut hash, bytes) = postcard::serialize_with_flavor(&ops, Hasher(Sha256::new(), 0))
-        .expect("plain structs always serialize into a hasher");
+/// The first eight bytes of a SHA-256 over DID and operations, encoded, and the blocks' CIDs, which stand for their
+/// bytes. The idempotency key is left out.
+fn digest(mutation: &Mutation, ops: &[u8]) -> u64 {
+    let mut hash = Sha256::new();
+    let did = postcard::to_allocvec(&mutation.did).expect("plain structs always serialize into memory");
+    hash.update(did);
+    hash.update(ops);
     for block in &mutation.blocks {
         hash.update(block.cid.to_key());
     }
     let hash = hash.finalize();
-    (u64::from_be_bytes(hash[..8].try_into().expect("a digest has 32 bytes")), bytes)
+    u64::from_be_bytes(hash[..8].try_into().expect("a digest has 32 bytes"))
 }

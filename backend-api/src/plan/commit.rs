@@ -1,7 +1,5 @@
 //! A commit: head, references, records, event.
 
-use std::collections::BTreeMap;
-
 use crate::account::AccountStatus;
 use crate::cid::Cid;
 use crate::error::{Error, Reason, Result};
@@ -152,15 +150,29 @@ pub(super) fn record<V: View + ?Sized>(
 
 /// The references that one operation adds to and takes from blocks of one generation.
 #[derive(Default)]
-pub(super) struct Refs(BTreeMap<Cid, RefChange>);
+pub(super) struct Refs(Vec<(Cid, RefChange)>);
 
 impl Refs {
     pub fn plus(&mut self, cid: Cid) {
-        self.0.entry(cid).or_default().plus += 1;
+        self.0.push((cid, RefChange { plus: 1, ..RefChange::default() }));
     }
 
     pub fn minus(&mut self, cid: Cid) {
-        self.0.entry(cid).or_default().minus += 1;
+        self.0.push((cid, RefChange { minus: 1, ..RefChange::default() }));
+    }
+
+    /// One change for each block, in order.
+    fn summed(mut self) -> Vec<(Cid, RefChange)> {
+        self.0.sort_unstable_by_key(|(cid, _)| *cid);
+        self.0.dedup_by(|(cid, change), (kept, sum)| {
+            let same = cid == kept;
+            if same {
+                sum.plus += change.plus;
+                sum.minus += change.minus;
+            }
+            same
+        });
+        self.0
     }
 
     /// Checks that what is referred to is supplied or live, and that what is taken away is held; adds up the counters.
@@ -170,7 +182,7 @@ impl Refs {
         repo: RepoId,
         counters: &mut Counters,
     ) -> Result<()> {
-        for (cid, mut change) in self.0 {
+        for (cid, mut change) in self.summed() {
             change.supplied = draft.checked.supplied(&cid);
             let len = self::len(draft, repo, &cid, &change)?;
             let add = |value: u64, plus: u64, minus: u64| value.checked_add(plus).and_then(|v| v.checked_sub(minus));

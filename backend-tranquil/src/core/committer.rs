@@ -196,7 +196,7 @@ impl Committer {
         let mutation = checked.mutation();
         let places = draft.cycle.places(&mutation.blocks);
         let sum = encode_effects(&effects, &mut draft.pending, &|i| places[i]);
-        draft.cycle.mutation(mutation, &effects.events, stamp, sum, commit_repo(&effects));
+        draft.cycle.mutation(checked, &effects.events, stamp, sum, commit_repo(&effects));
         draft.last.pos = stamp.pos.0;
         draft.last.at = stamp.at.0;
         draft.last.seq += frames.len() as u64;
@@ -263,7 +263,8 @@ impl Committer {
         let mut tables = self.shared.tables_mut();
         let due = self.freeze_wanted || tables.active.bytes() >= self.shared.options.memtable_bytes_max;
         if due && tables.frozen.is_none() {
-            let table = std::mem::take(&mut tables.active);
+            let next = tables.active.successor();
+            let table = std::mem::replace(&mut tables.active, next);
             tables.frozen = Some(Arc::new(Frozen { table, mark: tables.mark }));
             self.freeze_wanted = false;
         }

@@ -1,7 +1,8 @@
 //! What an intent frame and a maintenance frame hold.
 
 use backend_api::{
-    Block, Change, Cid, Did, Error, IdempotencyKey, Micros, Mutation, Op, Reason, RepoId, Result, RowKey, Stamp,
+    Block, Change, Checked, Cid, Did, Error, IdempotencyKey, Micros, Mutation, Op, Reason, RepoId, Result, RowKey,
+    Stamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +29,7 @@ pub struct Intent {
     pub ops: Vec<Op>,
 }
 
+/// An intent up to its operations.
 #[derive(Serialize)]
 struct IntentRef<'a> {
     stamp: Stamp,
@@ -37,24 +39,16 @@ struct IntentRef<'a> {
     events: u32,
     did: &'a Did,
     key: &'a IdempotencyKey,
-    ops: &'a [Op],
 }
 
 impl Intent {
     /// Appends the payload of a mutation's intent.
-    pub fn append(out: &mut Vec<u8>, mutation: &Mutation, stamp: Stamp, effects: u32, repo: RepoId, events: u32) {
+    pub fn append(out: &mut Vec<u8>, checked: &Checked, stamp: Stamp, effects: u32, repo: RepoId, events: u32) {
+        let mutation = checked.mutation();
         let blocks = mutation.blocks.len() as u32;
-        let intent = IntentRef {
-            stamp,
-            effects,
-            blocks,
-            repo,
-            events,
-            did: &mutation.did,
-            key: &mutation.key,
-            ops: &mutation.ops,
-        };
+        let intent = IntentRef { stamp, effects, blocks, repo, events, did: &mutation.did, key: &mutation.key };
         append(out, &intent);
+        out.extend_from_slice(checked.encoded_ops());
     }
 
     /// Reads a payload.

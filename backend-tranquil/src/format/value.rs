@@ -12,11 +12,16 @@ const VERSION: u8 = 1;
 /// Encodes a value.
 #[must_use]
 pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
-    encode_into(vec![VERSION], value)
+    let mut out = Vec::new();
+    append(&mut out, value);
+    out
 }
 
-fn encode_into<T: Serialize>(out: Vec<u8>, value: &T) -> Vec<u8> {
-    postcard::to_extend(value, out).expect("plain structs always serialize into memory")
+/// Appends a value, encoded.
+pub fn append<T: Serialize>(out: &mut Vec<u8>, value: &T) {
+    out.push(VERSION);
+    let taken = std::mem::take(out);
+    *out = postcard::to_extend(value, taken).expect("plain structs always serialize into memory");
 }
 
 /// Decodes a value, to its last byte. `what` names it in the error.

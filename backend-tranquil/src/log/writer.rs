@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use backend_api::mutation::Event;
-use backend_api::{Block, Error, Mutation, Reason, RepoId, Result, Stamp};
+use backend_api::{Block, Checked, Error, Reason, RepoId, Result, Stamp};
 
 use super::LogFiles;
 use crate::format::frame::{Chain, CycleEnd, FrameKind, append, append_block};
@@ -262,13 +262,13 @@ impl Cycle {
     }
 
     /// Appends a mutation: its blocks, then its intent.
-    pub fn mutation(&mut self, mutation: &Mutation, events: &[Event], stamp: Stamp, effects: u32, repo: RepoId) {
-        for block in &mutation.blocks {
+    pub fn mutation(&mut self, checked: &Checked, events: &[Event], stamp: Stamp, effects: u32, repo: RepoId) {
+        for block in &checked.mutation().blocks {
             let crc = append_block(&mut self.bytes, &block.cid, &block.bytes);
             self.frame(crc);
         }
         let crc = append(&mut self.bytes, FrameKind::Intent, |out| {
-            Intent::append(out, mutation, stamp, effects, repo, events.len() as u32);
+            Intent::append(out, checked, stamp, effects, repo, events.len() as u32);
         });
         self.frame(crc);
     }

@@ -1,7 +1,8 @@
 //! A plan's effects as changes of the memtable.
 
-use backend_api::{Cid, Effect, Effects, RepoId};
+use backend_api::{Cid, Did, Effect, Effects, RepoId};
 use bytes::Bytes;
+use serde::Serialize;
 
 use super::memtable::{BlockChange, Memtable};
 use crate::format::key::{self, Key};
@@ -11,16 +12,18 @@ use crate::format::value::{self, Place};
 /// in the mutation's blocks was written.
 pub fn encode_effects(effects: &Effects, table: &mut Memtable, place: &dyn Fn(usize) -> Place) -> u32 {
     let mut sum = crc32fast::Hasher::new();
+    let mut value = Vec::with_capacity(256);
     let pos = effects.receipt.pos.0;
     for effect in &effects.changes {
         if let Effect::Block { repo, cid, delta, supplied, released } = effect {
             let place = supplied.map(place);
             block(table, &mut sum, (*repo, *cid), *delta, place, if *released { pos } else { 0 });
         } else {
-            let (key, value) = row(effect);
+            value.clear();
+            let (key, there) = row(effect, &mut value);
             sum.update(&key);
-            sum.update(value.as_deref().unwrap_or(&[0xff]));
-            table.row(key, value.map(Bytes::from));
+            sum.update(if there { &value } else { &[0xff] });
+            table.row(key, there.then(|| Bytes::copy_from_slice(&value)));
         }
     }
     sum.finalize()
@@ -41,25 +44,40 @@ fn block(
     table.block(id, BlockChange { reset: false, delta, place, released });
 }
 
-fn row(effect: &Effect) -> (Key, Option<Vec<u8>>) {
-    let flag = |there: &bool| there.then(Vec::new);
+/// The key of an effect and whether it is there; appends its value.
+fn row(effect: &Effect, out: &mut Vec<u8>) -> (Key, bool) {
     match effect {
         Effect::Block { .. } => unreachable!("blocks are counted, not put"),
-        Effect::Account(did, account) => (key::account(did), account.as_ref().map(value::encode)),
-        Effect::Handle(handle, did) => (key::handle(handle), did.as_ref().map(|d| d.as_str().as_bytes().to_vec())),
-        Effect::Email(email, did) => (key::email(email), did.as_ref().map(|d| d.as_str().as_bytes().to_vec())),
-        Effect::Repo(id, repo) => (key::repo(*id), repo.as_ref().map(value::encode)),
-        Effect::Record(repo, path, row) => (key::record(*repo, path), row.as_ref().map(value::encode)),
-        Effect::Commit(repo, rev, row) => (key::commit(*repo, *rev), Some(value::encode(row))),
-        Effect::Blob(account, cid, blob) => (key::blob(*account, cid), blob.as_ref().map(value::encode)),
-        Effect::BlobUse(repo, cid, path, there) => (key::blob_use(*repo, cid, path), flag(there)),
-        Effect::Link(repo, link, path, there) => (key::link(*repo, link, path), flag(there)),
-        Effect::Row(row, body) => (key::row(row), body.as_ref().map(value::encode)),
-        Effect::RowUnique { kind, index, value, key: row } => (key::row_unique(*kind, *index, value), row.clone()),
-        Effect::RowLookup { index, value, key: row, there } => (key::row_lookup(*index, value, row), flag(there)),
-        Effect::RowOwner(did, row, there) => (key::row_owner(did, row), flag(there)),
-        Effect::RowExpiry(at, row, there) => (key::row_expiry(*at, row), flag(there)),
-        Effect::Receipt(did, idempotency, row) => (key::receipt(did, idempotency), Some(value::encode(row))),
-        Effect::Sweep(sweep, since) => (key::sweep(*sweep), Some(value::encode(since))),
+        Effect::Account(did, account) => (key::account(did), put(account.as_ref(), out)),
+        Effect::Handle(handle, did) => (key::handle(handle), text(did.as_ref(), out)),
+        Effect::Email(email, did) => (key::email(email), text(did.as_ref(), out)),
+        Effect::Repo(id, repo) => (key::repo(*id), put(repo.as_ref(), out)),
+        Effect::Record(repo, path, row) => (key::record(*repo, path), put(row.as_ref(), out)),
+        Effect::Commit(repo, rev, row) => (key::commit(*repo, *rev), put(Some(row), out)),
+        Effect::Blob(account, cid, blob) => (key::blob(*account, cid), put(blob.as_ref(), out)),
+        Effect::BlobUse(repo, cid, path, there) => (key::blob_use(*repo, cid, path), *there),
+        Effect::Link(repo, link, path, there) => (key::link(*repo, link, path), *there),
+        Effect::Row(row, body) => (key::row(row), put(body.as_ref(), out)),
+        Effect::RowUnique { kind, index, value, key: row } => {
+            out.extend_from_slice(row.as_deref().unwrap_or_default());
+            (key::row_unique(*kind, *index, value), row.is_some())
+        }
+        Effect::RowLookup { index, value, key: row, there } => (key::row_lookup(*index, value, row), *there),
+        Effect::RowOwner(did, row, there) => (key::row_owner(did, row), *there),
+        Effect::RowExpiry(at, row, there) => (key::row_expiry(*at, row), *there),
+        Effect::Receipt(did, idempotency, row) => (key::receipt(did, idempotency), put(Some(row), out)),
+        Effect::Sweep(sweep, since) => (key::sweep(*sweep), put(Some(since), out)),
     }
+}
+
+fn put<T: Serialize>(value: Option<&T>, out: &mut Vec<u8>) -> bool {
+    if let Some(value) = value {
+        value::append(out, value);
+    }
+    value.is_some()
+}
+
+fn text(did: Option<&Did>, out: &mut Vec<u8>) -> bool {
+    out.extend_from_slice(did.map(Did::as_str).unwrap_or_default().as_bytes());
+    did.is_some()
 }

@@ -66,6 +66,13 @@ pub struct Memtable {
 const ENTRY_BYTES: usize = 64;
 
 impl Memtable {
+    /// An empty table to follow this one, with room for as many blocks: growing a large one would hold up a cycle.
+    #[must_use]
+    pub fn successor(&self) -> Self {
+        let blocks = HashMap::with_capacity_and_hasher(self.blocks.len(), RandomState::default());
+        Self { blocks, ..Self::default() }
+    }
+
     /// Lays a newer change of a block over what is known here.
     pub fn block(&mut self, id: (RepoId, Cid), change: BlockChange) {
         let known = self.blocks.entry(id).or_insert_with(|| {

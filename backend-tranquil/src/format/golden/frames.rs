@@ -1,4 +1,4 @@
-use backend_api::{Micros, Mutation, Pos, RepoId, Seq, Stamp};
+use backend_api::{Checked, Micros, Mutation, Pos, RepoId, Seq, Stamp};
 
 use super::super::frame::{BlockHint, CycleEnd, FrameKind, append, append_block};
 use super::super::header::{FileKind, Header};
@@ -32,13 +32,15 @@ fn golden_block_hint_frame() {
 
 #[test]
 fn golden_intent_frame() {
-    let mutation = Mutation { did: did(), key: KEY, ops: vec![backend_api::Op::Purge], blocks: Vec::new() };
+    let ops = vec![backend_api::Op::Purge];
+    let mutation = Mutation { did: did(), key: KEY, ops: ops.clone(), blocks: Vec::new() };
+    let checked = Checked::new(mutation).expect("well-formed");
     let stamp = Stamp { pos: Pos(3), at: Micros(1_700_000_000_000_000), first_seq: Seq::new(5).expect("in range") };
     let mut out = Vec::new();
-    append(&mut out, FrameKind::Intent, |out| Intent::append(out, &mutation, stamp, 0xdead_beef, RepoId(2), 1));
+    append(&mut out, FrameKind::Intent, |out| Intent::append(out, &checked, stamp, 0xdead_beef, RepoId(2), 1));
     check("frame-intent", &out);
     let read = Intent::decode(&out[12..]).expect("an intent");
-    assert_eq!((read.stamp, read.effects, read.repo, read.ops), (stamp, 0xdead_beef, RepoId(2), mutation.ops));
+    assert_eq!((read.stamp, read.effects, read.repo, read.ops), (stamp, 0xdead_beef, RepoId(2), ops));
 }
 
 #[test]
