@@ -91,9 +91,9 @@ impl Shared {
         let tables = self.tables();
         let frozen = tables.frozen.as_deref().map(|f| &f.table);
         let with_prefix = |table: &Memtable| {
-            let from = table.rows.range::<[u8], _>((Bound::Included(prefix), Bound::Unbounded));
+            let from = table.rows.range(Bound::Included(prefix), Bound::Unbounded);
             let rows = from.take_while(|(key, _)| key.starts_with(prefix));
-            rows.filter_map(|(key, value)| Some((key.clone(), value.clone()?))).collect::<Vec<_>>()
+            rows.filter_map(|(key, value)| Some((key.to_vec(), value.clone()?))).collect::<Vec<_>>()
         };
         std::iter::once(&tables.active).chain(frozen).flat_map(with_prefix).collect()
     }
