@@ -50,9 +50,11 @@ impl Checkpointer {
     }
 
     fn drain_frozen(&self) -> Result<Drained> {
-        let Some(frozen) = self.shared.tables().frozen.clone() else { return Ok(Drained::Nothing) };
+        let frozen = self.shared.tables().frozen.clone();
         let begun_ns = self.shared.env.clock.monotonic_ns();
+        // Also with nothing to drain: what an error left lying about takes space.
         self.renew()?;
+        let Some(frozen) = frozen else { return Ok(Drained::Nothing) };
         if self.shared.tables().frozen.is_some() {
             self.ingest(&frozen)?;
         }
@@ -68,6 +70,8 @@ impl Checkpointer {
         space.spend(|| self.shared.events.sync())?;
         // A run that finds no space half-way leaves what it wrote until the next open of the key-value store.
         space.spend(|| space.look_for(run_bytes(&frozen.table) + RUN_BYTES_MORE))?;
+        // If that was the reserve, nothing else may take it.
+        self.renew()?;
         let below = Arc::clone(&self.shared.tables().store);
         let mut run = run_of(&frozen.table, &*below, &frozen.mark)?;
         self.shared.kv.ingest(&mut run)?;

@@ -25,7 +25,7 @@ const KEPT_PART: u64 = 4;
 /// Body of a row that a full disk takes at the most.
 const ROW_BODY_BYTES_MAX: usize = 4 << 10;
 
-const CHUNK: [u8; 64 << 10] = [0x5a; 64 << 10];
+static CHUNK: [u8; 64 << 10] = [0x5a; 64 << 10];
 
 /// Whether there is space, and the reserve.
 pub struct Space {
@@ -136,8 +136,13 @@ impl Space {
         self.directory.join("reserve")
     }
 
+    fn room(&self) -> PathBuf {
+        self.directory.join("room.tmp")
+    }
+
     /// Makes the reserve, or takes over the one that is there. Without it the store begins full.
     pub fn begin(&self) {
+        discard(&*self.disk, &self.room());
         if let Ok(len) = self.disk.open(&self.path()).and_then(|file| file.len()) {
             *self.lock() = len.min(self.reserve_bytes);
         }
@@ -210,7 +215,7 @@ impl Space {
     /// Asks whether so many bytes are free, by claiming them for a moment: what cannot take back half of a write is not
     /// begun without.
     pub fn look_for(&self, bytes: u64) -> Result<()> {
-        let path = self.directory.join("room.tmp");
+        let path = self.room();
         discard(&*self.disk, &path);
         let claimed = self.disk.create(&path).and_then(|file| file.allocate(bytes));
         discard(&*self.disk, &path);

@@ -109,6 +109,9 @@ impl EventLog {
             expected = Some(segment.next());
             segments.insert(base, Arc::new(segment));
         }
+        for segment in segments.values().rev().skip(1) {
+            segment.release();
+        }
         let head = expected.map_or(0, |next| next - 1);
         if head < durable {
             let detail = format!("{}: ends at event {head}, the store had {durable}", directory.display());

@@ -65,6 +65,7 @@ impl Segment {
         let path = path_of(directory, base);
         let fail = |e: std::io::Error| failed("create", &path, &e);
         // An attempt that found no space may have left its name.
+        files.forget(base);
         let there = files.disk.exists(&path).map_err(fail)?;
         let file = if there { files.disk.open(&path) } else { files.disk.create(&path) }.map_err(fail)?;
         let header = Header { kind: FileKind::Events, store, number: base, base, chain: 0 };
@@ -87,6 +88,11 @@ impl Segment {
             Some(file) => Ok(Arc::clone(file)),
             None => self.files.get(self.base, &self.path),
         }
+    }
+
+    /// Nothing is appended any more: its descriptor need not be kept.
+    pub fn release(&self) {
+        *self.held() = None;
     }
 
     /// Keeps its descriptor: it can be read also when its name is gone.
@@ -250,7 +256,7 @@ impl Segment {
         if map {
             self.map()?;
         }
-        *self.held() = None;
+        self.release();
         Ok(())
     }
 

@@ -160,7 +160,7 @@ impl MetaKv for FjallKv {
 
     fn is_worn(&self, sparing: bool) -> bool {
         self.hurt.load(Ordering::Acquire)
-            || self.sparing.load(Ordering::Acquire) && !sparing
+            || self.sparing.load(Ordering::Acquire) != sparing
             || self.handles().is_poisoned()
     }
 

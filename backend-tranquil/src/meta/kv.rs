@@ -21,7 +21,7 @@ pub trait MetaKv: Send + Sync {
     /// Bytes on disk.
     fn disk_bytes(&self) -> u64;
     /// True if the store should be opened again: an error left something of it undone, or its work in the background
-    /// dead, or it was opened `sparing` and need not be any more.
+    /// dead, or it was opened `sparing` and need not be any more, or was not and should be.
     fn is_worn(&self, _sparing: bool) -> bool {
         false
     }

@@ -21,11 +21,17 @@ pub enum Fault {
     Read(&'static str),
 }
 
+/// What is free, `None`: no end of it, and what each file has.
+#[derive(Default)]
+struct Space {
+    free: Option<u64>,
+    files: HashMap<PathBuf, Arc<AtomicU64>>,
+}
+
 #[derive(Default)]
 pub struct Faults {
     pub fault: Mutex<Option<Fault>>,
-    /// What is free, and what each file has; `None`: no end of it.
-    space: Mutex<(Option<u64>, HashMap<PathBuf, Arc<AtomicU64>>)>,
+    space: Mutex<Space>,
     pub log_syncs: AtomicU64,
     pub log_writes: AtomicU64,
 }
@@ -37,18 +43,18 @@ impl Faults {
 
     /// From now on so many bytes are free, allocations counted.
     pub fn quota(&self, free: Option<u64>) {
-        self.space.lock().unwrap().0 = free;
+        self.space.lock().unwrap().free = free;
     }
 
     /// Bytes that are free.
     pub fn free(&self) -> Option<u64> {
-        self.space.lock().unwrap().0
+        self.space.lock().unwrap().free
     }
 
     /// What a file has, known by its path from its first opening on.
     fn size_of(&self, path: &Path) -> Arc<AtomicU64> {
         let mut space = self.space.lock().unwrap();
-        let size = space.1.entry(path.to_owned()).or_insert_with(|| {
+        let size = space.files.entry(path.to_owned()).or_insert_with(|| {
             let len = std::fs::metadata(path).map_or(0, |m| m.len());
             Arc::new(AtomicU64::new(len))
         });
@@ -60,7 +66,7 @@ impl Faults {
         let mut space = self.space.lock().unwrap();
         let now = size.load(Ordering::SeqCst);
         let wanted = to.saturating_sub(now);
-        let given = match &mut space.0 {
+        let given = match &mut space.free {
             Some(free) if *free < wanted && all => 0,
             Some(free) => {
                 let given = wanted.min(*free);
@@ -76,13 +82,13 @@ impl Faults {
     fn shrink(&self, size: &AtomicU64, to: u64) {
         let mut space = self.space.lock().unwrap();
         let now = size.fetch_min(to, Ordering::SeqCst);
-        if let Some(free) = &mut space.0 {
+        if let Some(free) = &mut space.free {
             *free += now.saturating_sub(to);
         }
     }
 
     fn gone(&self, path: &Path) {
-        let size = self.space.lock().unwrap().1.remove(path);
+        let size = self.space.lock().unwrap().files.remove(path);
         if let Some(size) = size {
             self.shrink(&size, 0);
         }
@@ -129,8 +135,8 @@ impl Disk for FaultDisk {
         RealDisk.rename(from, to)?;
         self.0.gone(to);
         let mut space = self.0.space.lock().unwrap();
-        if let Some(size) = space.1.remove(from) {
-            space.1.insert(to.to_owned(), size);
+        if let Some(size) = space.files.remove(from) {
+            space.files.insert(to.to_owned(), size);
         }
         Ok(())
     }
