@@ -19,7 +19,7 @@ use crate::format::key;
 use crate::format::value::{self, Mark};
 use crate::io::{Disk, Env, failed, read_up_to};
 use crate::log::{CycleScan, LogFiles, LogWriter, Position, Scanned, Sizes, Start, Tail, classify};
-use crate::meta::{MetaKv, MetaSnapshot, newest_snapshot, read_snapshot};
+use crate::meta::{MetaKv, MetaSnapshot, SnapshotPairs, newest_snapshot};
 use crate::options::Options;
 
 /// Opens the key-value store in a directory that is there, or creates it in one that is not.
@@ -192,14 +192,26 @@ fn metadata(
     }
     // Created aside: a crash while the key-value store makes its files leaves nothing that looks like one.
     let aside = paths.meta.with_extension("tmp");
-    if disk.exists(&aside).map_err(|e| failed("open", &aside, &e))? {
-        disk.remove_directory(&aside).map_err(|e| failed("remove", &aside, &e))?;
-    }
-    let kv = open_kv(&aside)?;
-    if !is_new {
-        Counters::add(&counters.rebuilt, 1);
-        fill(disk, &*kv, &paths.snapshots, store)?;
-    }
+    let copies = if is_new { Vec::new() } else { newest_snapshot(disk, &paths.snapshots)? };
+    Counters::add(&counters.rebuilt, u64::from(!is_new));
+    let mut copies = copies.into_iter();
+    let kv = loop {
+        // Also what a damaged copy left of itself.
+        if disk.exists(&aside).map_err(|e| failed("open", &aside, &e))? {
+            disk.remove_directory(&aside).map_err(|e| failed("remove", &aside, &e))?;
+        }
+        let kv = open_kv(&aside)?;
+        // With none left, the log is replayed from its first file.
+        let Some((pos, path)) = copies.next() else { break kv };
+        match fill(disk, &*kv, &path, store)? {
+            Ok(()) => {
+                tracing::info!(pos, "metadata taken from a copy");
+                break kv;
+            }
+            Err(e) => tracing::error!(error = %e, "a copy of the metadata is damaged; trying an older one"),
+        }
+        kv.close();
+    };
     kv.close();
     disk.rename(&aside, &paths.meta).map_err(|e| failed("rename", &aside, &e))?;
     let parent = paths.meta.parent().unwrap_or(&paths.meta);
@@ -227,22 +239,34 @@ fn nothing_is_there(disk: &dyn Disk, paths: &Paths) -> Result<()> {
     Ok(())
 }
 
-/// Fills an empty store from the newest sound copy. With none, the log is replayed from its first file.
-fn fill(disk: &dyn Disk, kv: &dyn MetaKv, snapshots: &Path, store: StoreId) -> Result<()> {
-    for (pos, path) in newest_snapshot(disk, snapshots)? {
-        let mut pairs = Vec::new();
-        match read_snapshot(disk, &path, store, |key, value| {
-            pairs.push((key, Some(value)));
-            Ok(())
-        }) {
-            Ok(()) => {
-                tracing::info!(pos, pairs = pairs.len(), "metadata taken from a copy");
-                return kv.ingest(&mut pairs.into_iter());
+/// Fills an empty store from a copy, a chunk of it in memory at a time. The inner error is one of the copy, found only when
+/// part of it was taken in: then the store has no mark, and must be thrown away.
+fn fill(disk: &dyn Disk, kv: &dyn MetaKv, path: &Path, store: StoreId) -> Result<Result<()>> {
+    let mut pairs = match SnapshotPairs::open(disk, path, store) {
+        Ok(pairs) => pairs,
+        Err(e) => return Ok(Err(e)),
+    };
+    let (mut mark, mut damage) = (None, None);
+    let mut run = std::iter::from_fn(|| {
+        loop {
+            match pairs.next()? {
+                Ok((key, value)) if key == key::MARK => mark = Some((key, Some(value))),
+                Ok((key, value)) => return Some((key, Some(value))),
+                Err(e) => {
+                    damage = Some(e);
+                    return None;
+                }
             }
-            Err(e) => tracing::error!(error = %e, "a copy of the metadata is damaged; trying an older one"),
         }
+    });
+    if let Some(first) = run.next() {
+        kv.ingest(&mut std::iter::once(first).chain(run))?;
     }
-    Ok(())
+    if let Some(damage) = damage {
+        return Ok(Err(damage));
+    }
+    // Last, and by itself: with it the state counts.
+    kv.ingest(&mut mark.into_iter()).map(Ok)
 }
 
 /// The mark must name a cycle that the log has. A mark beyond the log means that the log lost something: that is not

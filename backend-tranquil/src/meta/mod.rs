@@ -20,4 +20,4 @@ pub use kv::{MetaKv, MetaSnapshot, NoSnapshot, Pairs};
 pub use layers::Layers;
 pub use memtable::{BlockChange, Memtable};
 pub use scan::{Scan, scan};
-pub use snapshot::{newest_snapshot, read_snapshot, remove_old_snapshots, write_snapshot};
+pub use snapshot::{SnapshotPairs, newest_snapshot, remove_old_snapshots, write_snapshot};

@@ -7,12 +7,13 @@
 
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use backend_api::{Error, Reason, Result};
 
 use crate::format::header::{FileKind, HEADER_BYTES, Header};
 use crate::format::{StoreId, u32_at, u64_at};
-use crate::io::{Disk, discard, failed, read_exact_at};
+use crate::io::{Disk, File, discard, failed, read_exact_at};
 
 use super::MetaSnapshot;
 
@@ -71,7 +72,7 @@ fn write_aside(disk: &dyn Disk, aside: &Path, store: StoreId, pos: u64, state: &
     Ok(offset)
 }
 
-fn put_chunk(file: &dyn crate::io::File, chunk: &mut Vec<u8>, offset: u64) -> std::io::Result<u64> {
+fn put_chunk(file: &dyn File, chunk: &mut Vec<u8>, offset: u64) -> std::io::Result<u64> {
     let len = (chunk.len() - 8) as u32;
     chunk[4..8].copy_from_slice(&len.to_le_bytes());
     let crc = crc32fast::hash(&chunk[4..]);
@@ -82,67 +83,94 @@ fn put_chunk(file: &dyn crate::io::File, chunk: &mut Vec<u8>, offset: u64) -> st
     Ok(end)
 }
 
-/// Calls `each` with the pairs of a snapshot, in order, after the whole file was checked: a damaged one gives nothing.
-pub fn read_snapshot(
-    disk: &dyn Disk,
-    path: &Path,
-    store: StoreId,
-    mut each: impl FnMut(Vec<u8>, Vec<u8>) -> Result<()>,
-) -> Result<()> {
-    walk(disk, path, store, &mut |_, _| Ok(()))?;
-    walk(disk, path, store, &mut each)
+/// The pairs of a snapshot, in order, one chunk in memory at a time. Ends after its first error: what came before is not
+/// the whole of it then.
+pub struct SnapshotPairs {
+    file: Arc<dyn File>,
+    path: PathBuf,
+    offset: u64,
+    chunk: Vec<u8>,
+    /// How much of the chunk was given out.
+    given: usize,
+    pairs: u64,
+    last: Option<Vec<u8>>,
+    ended: bool,
 }
 
-fn walk(
-    disk: &dyn Disk,
-    path: &Path,
-    store: StoreId,
-    each: &mut dyn FnMut(Vec<u8>, Vec<u8>) -> Result<()>,
-) -> Result<()> {
-    let fail = |e: std::io::Error| failed("read", path, &e);
-    let file = disk.open(path).map_err(fail)?;
-    let header = crate::io::read_up_to(&*file, HEADER_BYTES, 0).map_err(fail)?;
-    Header::decode(&header, FileKind::Snapshot, Some(store), path)?;
-    let mut offset = HEADER_BYTES as u64;
-    let mut pairs = 0_u64;
-    loop {
-        let bad = |why: &str| {
-            let detail = format!("{}: offset {offset}: {why}", path.display());
-            Error::new(Reason::DataCorrupt, detail)
-        };
-        let read = |len: usize, at: u64| match read_exact_at(&*file, len, at) {
-            Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => Err(bad("the file ends too early")),
-            other => other.map_err(fail),
-        };
-        let head = read(8, offset)?;
+impl SnapshotPairs {
+    /// Opens a snapshot and checks its header.
+    pub fn open(disk: &dyn Disk, path: &Path, store: StoreId) -> Result<Self> {
+        let fail = |e: std::io::Error| failed("read", path, &e);
+        let file = disk.open(path).map_err(fail)?;
+        let header = crate::io::read_up_to(&*file, HEADER_BYTES, 0).map_err(fail)?;
+        Header::decode(&header, FileKind::Snapshot, Some(store), path)?;
+        let (path, offset) = (path.to_owned(), HEADER_BYTES as u64);
+        Ok(Self { file, path, offset, chunk: Vec::new(), given: 0, pairs: 0, last: None, ended: false })
+    }
+
+    fn bad(&self, why: &str) -> Error {
+        Error::new(Reason::DataCorrupt, format!("{}: offset {}: {why}", self.path.display(), self.offset))
+    }
+
+    fn read(&self, len: usize, offset: u64) -> Result<Vec<u8>> {
+        read_exact_at(&*self.file, len, offset).map_err(|e| match e.kind() {
+            std::io::ErrorKind::UnexpectedEof => self.bad("the file ends too early"),
+            _ => failed("read", &self.path, &e),
+        })
+    }
+
+    /// The next chunk. False if it was the last, which tells how many pairs there are.
+    fn next_chunk(&mut self) -> Result<bool> {
+        self.offset += if self.chunk.is_empty() { 0 } else { 8 + self.chunk.len() as u64 };
+        let head = self.read(8, self.offset)?;
         let len = u32_at(&head, 4) as usize;
         if len > CHUNK_BYTES_MAX {
-            return Err(bad("impossible length"));
+            return Err(self.bad("impossible length"));
         }
-        let payload = read(len, offset + 8)?;
+        let payload = self.read(len, self.offset + 8)?;
         let mut crc = crc32fast::Hasher::new();
         crc.update(&head[4..]);
         crc.update(&payload);
         if crc.finalize() != u32_at(&head, 0) {
-            return Err(bad("wrong checksum"));
+            return Err(self.bad("wrong checksum"));
         }
         if len == 8 {
-            return if u64_at(&payload, 0) == pairs { Ok(()) } else { Err(bad("pairs are missing")) };
+            return if u64_at(&payload, 0) == self.pairs { Ok(false) } else { Err(self.bad("pairs are missing")) };
         }
-        let mut rest = &payload[..];
-        while !rest.is_empty() {
-            if rest.len() < 8 {
-                return Err(bad("a pair is cut short"));
-            }
-            let (key, value) = (u32_at(rest, 0) as usize, u32_at(rest, 4) as usize);
-            if rest.len() - 8 < key.saturating_add(value) {
-                return Err(bad("a pair is cut short"));
-            }
-            each(rest[8..8 + key].to_vec(), rest[8 + key..8 + key + value].to_vec())?;
-            rest = &rest[8 + key + value..];
-            pairs += 1;
+        (self.chunk, self.given) = (payload, 0);
+        Ok(true)
+    }
+
+    fn next_pair(&mut self) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
+        if self.given == self.chunk.len() && !self.next_chunk()? {
+            return Ok(None);
         }
-        offset += 8 + len as u64;
+        let rest = &self.chunk[self.given..];
+        let lengths = (rest.len() >= 8).then(|| (u32_at(rest, 0) as usize, u32_at(rest, 4) as usize));
+        let Some((key, value)) = lengths.filter(|(key, value)| rest.len() - 8 >= key.saturating_add(*value)) else {
+            return Err(self.bad("a pair is cut short"));
+        };
+        let pair = (rest[8..8 + key].to_vec(), rest[8 + key..8 + key + value].to_vec());
+        if self.last.as_ref().is_some_and(|last| *last >= pair.0) {
+            return Err(self.bad("its keys are not in order"));
+        }
+        self.given += 8 + key + value;
+        self.pairs += 1;
+        self.last = Some(pair.0.clone());
+        Ok(Some(pair))
+    }
+}
+
+impl Iterator for SnapshotPairs {
+    type Item = Result<(Vec<u8>, Vec<u8>)>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
+        let pair = self.next_pair().transpose();
+        self.ended = !matches!(pair, Some(Ok(_)));
+        pair
     }
 }
 
