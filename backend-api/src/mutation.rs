@@ -46,7 +46,8 @@ pub enum Op {
     },
     /// Adds references to nodes and records that the import's tree walk reached.
     ImportTree(ImportTree),
-    /// Makes the import's generation the repo, and queues the old one for its sweep.
+    /// Makes the import's generation the repo, and queues the old one for its sweep. Blocks that the tree never reached are
+    /// not refused, for files of repos have such: the next sweep forgets them.
     FinishImport(Box<FinishImport>),
     /// Gives the import up and queues its generation for its sweep.
     AbandonImport {

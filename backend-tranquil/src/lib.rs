@@ -30,4 +30,4 @@ pub mod stepped {
 }
 
 pub use backend::Tranquil;
-pub use options::Options;
+pub use options::{MEMORY_BYTES_DEFAULT, Options};

@@ -40,6 +40,7 @@ pub fn stats(shared: &Shared) -> Result<Stats> {
         ("ring_bytes".into(), ring_bytes),
         ("hot_bytes".into(), shared.hot.weight()),
     ]);
+    stats.counters.extend(shared.options.memory().map(|(name, bytes)| (name.to_owned(), bytes)));
     let mut after = None;
     loop {
         let (found, more) = shared.scan(&Scan::prefix(key::space(Space::Account), STEP).after(after))?;

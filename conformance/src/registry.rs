@@ -166,6 +166,7 @@ macro_rules! each_case {
                 imports_fill_an_empty_account [R11]
                 imports_are_invisible_until_finished [R12]
                 imports_replaced_generation_is_swept [R12]
+                imports_leave_what_the_tree_reaches [R15]
                 imports_abandoned_are_swept [R13]
                 imports_begun_again_supersede [R13]
                 imports_incomplete_are_refused [R14]

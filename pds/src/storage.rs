@@ -36,6 +36,9 @@ pub fn open_strained(config: &StorageConfig) -> Result<Arc<dyn Backend>> {
     Ok(backend_tranquil::Tranquil::open(options)?)
 }
 
+/// With less, the newest events' slice would not hold one of the largest frames.
+const MEMORY_MIB_MIN: u32 = 96;
+
 /// The embedded engine's options.
 ///
 /// # Errors
@@ -48,5 +51,10 @@ pub fn tranquil(config: &TranquilConfig) -> Result<backend_tranquil::Options> {
     let mut options = backend_tranquil::Options::new(directory);
     options.history_window_us = u64::from(config.history_window_hours) * HOUR_US;
     options.event_retention_us = u64::from(config.event_retention_hours) * HOUR_US;
+    if config.memory_mib < MEMORY_MIB_MIN {
+        let detail = format!("storage.tranquil.memory_mib: {} is less than {MEMORY_MIB_MIN}", config.memory_mib);
+        return Err(Error::new(Reason::BadRequest, detail));
+    }
+    options.set_memory(u64::from(config.memory_mib) << 20);
     Ok(options)
 }

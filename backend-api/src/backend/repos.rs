@@ -37,6 +37,8 @@ pub trait Repos {
     ///   (`imports_abandoned_are_swept`, `imports_begun_again_supersede`, `imports_deleted_with_their_account`).
     /// - **R14** An import that lacks blocks, records or its root is refused (`imports_incomplete_are_refused`,
     ///   `imports_need_their_blocks`).
+    /// - **R15** A finished import leaves the blocks that its tree reaches and, after the next sweep, no others
+    ///   (`imports_leave_what_the_tree_reaches`).
     async fn repo(&self, did: &Did, at: At) -> Result<Option<RepoState>>;
 
     /// Repos by DID, after one.

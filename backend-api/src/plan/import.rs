@@ -102,6 +102,8 @@ pub(super) fn finish<V: View + ?Sized>(draft: &mut Draft<'_, V>, finish: &Finish
     account.repo = Some(repo.id);
     account.import = None;
     draft.sweeps.extend(old.map(|repo| Sweep::Repo(repo.id)));
+    // Blocks that were brought and not reached are in nobody's way until then: they have no reference and are not counted.
+    draft.sweeps.push(Sweep::Purge(repo.id, draft.stamp.pos));
     draft.set_repo(repo);
     Ok(())
 }

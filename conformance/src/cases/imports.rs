@@ -1,5 +1,7 @@
 //! Imports: a new generation, filled in steps.
 
+use std::collections::BTreeMap;
+
 use super::prelude::*;
 
 fn note(i: usize, text: &str) -> Write {
@@ -148,6 +150,42 @@ pub(crate) async fn imports_replaced_generation_is_swept(cx: Arc<Context>) -> Ou
     assert_eq!(old_blocks(&left), 0);
     assert_eq!(left.iter().filter(|item| matches!(item, SnapshotItem::Repo(_))).count(), 1);
     assert!(!left.iter().any(|item| matches!(item, SnapshotItem::Sweep(..))));
+    state_is(&cx, &other).await
+}
+
+/// A file with blocks that its tree does not need: leftovers of an older commit, a whole other tree.
+pub(crate) async fn imports_leave_what_the_tree_reaches(cx: Arc<Context>) -> Outcome {
+    let repo = cx.repo("alice").await?;
+    let other = foreign(&repo, 20, "new");
+    let import = begin(&cx, &repo.did).await?;
+    let unneeded = foreign(&repo, 30, "unneeded");
+    for some in unneeded.blocks().chunks(7) {
+        cx.db().apply(cx.mutation(&repo.did, vec![Op::ImportBlocks { import }], some.to_vec())).await?;
+    }
+    fill(&cx, import, &other).await?;
+    cx.db().apply(finish(&cx, import, &other, repo.head)).await?;
+    state_is(&cx, &other).await?;
+    let strange = content("unneeded 1").cid();
+    assert_eq!(cx.db().blocks(&repo.did, &[strange], Blocks::Live).await?, [None], "not part of the repo");
+    // At once: it never was history.
+    cx.sweep().await?;
+    let mut left: BTreeMap<Cid, u64> = BTreeMap::new();
+    let mut bytes_left = 0;
+    for item in cx.snapshot().await? {
+        match item {
+            SnapshotItem::Block { repo, cid, refs, bytes, .. } if repo == import => {
+                bytes_left += refs * bytes.len() as u64;
+                left.insert(cid, refs);
+            }
+            SnapshotItem::Sweep(sweep, _) => assert_ne!(sweep, Sweep::Repo(import)),
+            _ => {}
+        }
+    }
+    assert_eq!(left, other.recount(), "exactly what the tree reaches, each as often as it does");
+    let state = cx.db().repo(&repo.did, At::Head).await?.expect("a repo");
+    assert_eq!((state.counters.refs, state.counters.bytes), (left.values().sum(), bytes_left));
+    let report = cx.db().verify(VerifyLevel::Deep).await?;
+    assert_eq!(report.problems, Vec::<String>::new());
     state_is(&cx, &other).await
 }
 

@@ -90,11 +90,13 @@ pub struct TranquilConfig {
     pub history_window_hours: u32,
     /// How long events stay in the firehose.
     pub event_retention_hours: u32,
+    /// Memory of all that the engine keeps in memory, at least 96.
+    pub memory_mib: u32,
 }
 
 impl Default for TranquilConfig {
     fn default() -> Self {
-        Self { directory: None, history_window_hours: 72, event_retention_hours: 72 }
+        Self { directory: None, history_window_hours: 72, event_retention_hours: 72, memory_mib: 512 }
     }
 }
 

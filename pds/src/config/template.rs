@@ -32,6 +32,11 @@ history_window_hours = 72
 # How long events stay in the firehose.
 event_retention_hours = 72
 
+# Memory in MiB, in sixteenths: five for the metadata store's cache, two for each of two tables of what was written last,
+# two for blocks that were read, one for the newest events, four for what waits to be written. At least 96. The process
+# takes more: filters and indexes of the metadata store grow with it. `pds stats` shows bounds and use.
+memory_mib = 512
+
 [storage.postgres]
 # url = "postgres://pds@localhost/pds"
 "#;
