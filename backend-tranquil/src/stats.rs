@@ -17,9 +17,11 @@ pub fn stats(shared: &Shared) -> Result<Stats> {
         let tables = shared.tables();
         tables.active.bytes() + tables.frozen.as_ref().map_or(0, |f| f.table.bytes())
     };
+    // Not within the value below: its lock would be held while files are asked for their sizes.
+    let pos = Pos(shared.tables().mark.pos);
     let mut stats = Stats {
         backend: "tranquil".into(),
-        pos: Pos(shared.tables().mark.pos),
+        pos,
         head: window.head,
         space: SpaceUse {
             parts: vec![

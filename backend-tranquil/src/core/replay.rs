@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use backend_api::{Block, Checked, Error, Reason, Result, replan};
+use backend_api::{Block, Checked, Error, Kind, Reason, Result, replan};
 
 use super::committer::{commit_repo, frames};
 use super::maintain;
@@ -48,7 +48,11 @@ pub fn apply(shared: &Arc<Shared>, cycle: ScannedCycle, after: Position) -> Resu
                 }
                 let (intent, checked) = checked(*intent, blocks)?;
                 let layers = tables.layers(Some(&pending));
-                let effects = replan(&layers, &checked, stamp).map_err(|e| wrong(&e.to_string()))?;
+                let effects = replan(&layers, &checked, stamp).map_err(|e| match e.kind() {
+                    // The view could not be read: that says nothing about what is stored.
+                    Kind::Busy | Kind::Stopped => e,
+                    _ => wrong(&e.to_string()),
+                })?;
                 let sum = put(&effects, &mut pending, &places);
                 if sum != intent.effects || commit_repo(&effects) != intent.repo {
                     return Err(wrong("it does something else than it did"));

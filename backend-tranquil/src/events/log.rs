@@ -332,6 +332,8 @@ impl EventLog {
             }
             self.files.forget(segment.base);
             remove(&*self.files.disk, segment.path())?;
+            // One after the other, so that whatever a power cut leaves has no gap.
+            self.files.disk.sync_directory(&self.directory).map_err(|e| failed("sync", &self.directory, &e))?;
             super::index::remove(&*self.files.disk, segment.path());
         }
         Ok(())

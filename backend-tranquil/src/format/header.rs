@@ -85,6 +85,13 @@ impl Header {
             let detail = format!("{name}: the header has {} of {HEADER_BYTES} bytes", bytes.len());
             return Err(Error::new(Reason::DataCorrupt, detail));
         }
+        // A power cut can keep a file's size and lose its bytes: that is no file of somebody else's.
+        if bytes[..HEADER_BYTES].iter().all(|b| *b == 0) {
+            return Err(Error::new(
+                Reason::DataCorrupt,
+                format!("{name}: bytes 0-63: the header never reached the disk"),
+            ));
+        }
         if bytes[..8] != *MAGIC && bytes[60..64] != crc32fast::hash(&bytes[..60]).to_le_bytes() {
             return Err(wrong("not a file of this store format".into()));
         }

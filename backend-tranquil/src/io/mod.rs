@@ -52,7 +52,8 @@ pub trait Disk: Send + Sync {
     fn remove_directory(&self, path: &Path) -> io::Result<()>;
     /// The names in a directory, sorted.
     fn list(&self, path: &Path) -> io::Result<Vec<String>>;
-    /// Creates a directory, readable by its owner only, and its parents; no error if it is there.
+    /// Creates a directory, readable by its owner only, and its parents; no error if it is there. The names of those that
+    /// were made are durable when this returns.
     fn create_directory(&self, path: &Path) -> io::Result<()>;
     /// Makes the names in a directory durable.
     fn sync_directory(&self, path: &Path) -> io::Result<()>;

@@ -54,7 +54,14 @@ impl Disk for RealDisk {
     }
 
     fn create_directory(&self, path: &Path) -> io::Result<()> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+        if fs::exists(path)? {
+            return fs::DirBuilder::new().recursive(true).create(path);
+        }
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        parent.map_or(Ok(()), |parent| self.create_directory(parent))?;
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+        // Else a power cut takes the whole directory, and all that was synced in it.
+        self.sync_directory(parent.unwrap_or(Path::new(".")))
     }
 
     fn sync_directory(&self, path: &Path) -> io::Result<()> {
