@@ -8,6 +8,7 @@ use super::source::files;
 const CRATES: &[(&str, &[&str])] = &[
     ("backend-api", &[]),
     ("backend-tranquil", &["backend-api"]),
+    ("backend-tranquil/sim", &["backend-api", "backend-tranquil", "conformance"]),
     ("conformance", &["backend-api"]),
     ("pds", &["backend-api", "backend-tranquil"]),
 ];

@@ -1,0 +1,186 @@
+//! What a disk holds: each file and directory twice, as programs see it and as it would be after a power cut.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::crash::Keep;
+
+/// What a device writes whole or not at all.
+pub const SECTOR_BYTES: u64 = 512;
+
+/// The pairs of a key-value store.
+pub type Pairs = Arc<BTreeMap<Bytes, Bytes>>;
+
+/// A name's meaning.
+pub type Inode = u64;
+
+/// One thing on the disk.
+#[derive(Debug, Clone)]
+pub enum Node {
+    /// A file.
+    File(FileNode),
+    /// A directory.
+    Directory(DirectoryNode),
+    /// A key-value store: durable at once, as its contract says.
+    Kv(Pairs),
+}
+
+/// Something done since the last sync; `order` counts over the whole disk.
+#[derive(Debug, Clone)]
+pub struct Pending<T> {
+    pub order: u64,
+    pub change: T,
+}
+
+/// A change of a file.
+#[derive(Debug, Clone)]
+pub enum FileChange {
+    /// Bytes at an offset.
+    Write(u64, Vec<u8>),
+    /// A new size.
+    Len(u64),
+}
+
+/// A file.
+#[derive(Debug, Clone, Default)]
+pub struct FileNode {
+    /// What programs read.
+    pub live: Vec<u8>,
+    /// What a power cut leaves of what was synced.
+    pub durable: Vec<u8>,
+    pub pending: Vec<Pending<FileChange>>,
+    /// Up to here it has space of its own.
+    pub allocated: u64,
+}
+
+/// Names that were set or removed in one step.
+pub type NameChange = Vec<(String, Option<Inode>)>;
+
+/// A directory.
+#[derive(Debug, Clone, Default)]
+pub struct DirectoryNode {
+    pub live: BTreeMap<String, Inode>,
+    pub durable: BTreeMap<String, Inode>,
+    pub pending: Vec<Pending<NameChange>>,
+}
+
+impl FileNode {
+    /// Changes the size, with zeros behind the old end.
+    pub fn set_len(&mut self, len: u64, order: u64) {
+        if self.live.len() as u64 != len {
+            self.live.resize(len as usize, 0);
+            self.pending.push(Pending { order, change: FileChange::Len(len) });
+        }
+    }
+
+    /// Writes, and extends if need be.
+    pub fn write(&mut self, offset: u64, bytes: &[u8], order: u64) {
+        let end = offset + bytes.len() as u64;
+        if bytes.is_empty() {
+            return;
+        }
+        if end > self.live.len() as u64 {
+            self.set_len(end, order);
+        }
+        self.live[offset as usize..end as usize].copy_from_slice(bytes);
+        self.allocated = self.allocated.max(end);
+        self.pending.push(Pending { order, change: FileChange::Write(offset, bytes.to_vec()) });
+    }
+
+    /// Everything becomes durable.
+    pub fn sync(&mut self) {
+        for pending in std::mem::take(&mut self.pending) {
+            put(&mut self.durable, &pending, &mut Keep::All);
+        }
+    }
+
+    /// A sync that fails and leaves the pages clean: what did not reach the disk is never written again.
+    pub fn lose_pending(&mut self, keep: &mut Keep<'_>) {
+        for pending in std::mem::take(&mut self.pending) {
+            put(&mut self.durable, &pending, keep);
+        }
+    }
+
+    /// The cache forgets what it thinks is on disk.
+    pub fn evict(&mut self) {
+        let mut bytes = self.durable.clone();
+        for pending in &self.pending {
+            put(&mut bytes, pending, &mut Keep::All);
+        }
+        self.live = bytes;
+    }
+
+    /// The power goes.
+    pub fn cut(&mut self, keep: &mut Keep<'_>) {
+        self.lose_pending(keep);
+        self.live.clone_from(&self.durable);
+        self.allocated = self.live.len() as u64;
+    }
+}
+
+impl DirectoryNode {
+    /// Sets or removes names in one step.
+    pub fn change(&mut self, change: NameChange, order: u64) {
+        set(&mut self.live, &change);
+        self.pending.push(Pending { order, change });
+    }
+
+    /// One name becomes durable, in what it means now.
+    pub fn sync_name(&mut self, name: &str) {
+        if let Some(inode) = self.live.get(name) {
+            self.durable.insert(name.to_owned(), *inode);
+        }
+    }
+
+    /// Everything becomes durable.
+    pub fn sync(&mut self) {
+        self.pending.clear();
+        self.durable.clone_from(&self.live);
+    }
+
+    /// The power goes.
+    pub fn cut(&mut self, keep: &mut Keep<'_>) {
+        for pending in std::mem::take(&mut self.pending) {
+            if keep.keeps(pending.order) {
+                set(&mut self.durable, &pending.change);
+            }
+        }
+        self.live.clone_from(&self.durable);
+    }
+}
+
+fn set(names: &mut BTreeMap<String, Inode>, change: &NameChange) {
+    for (name, inode) in change {
+        match inode {
+            Some(inode) => drop(names.insert(name.clone(), *inode)),
+            None => drop(names.remove(name)),
+        }
+    }
+}
+
+/// Puts what is kept of a change into the bytes that a power cut leaves. A size may be kept without its bytes, and bytes
+/// behind the size are lost.
+fn put(bytes: &mut Vec<u8>, pending: &Pending<FileChange>, keep: &mut Keep<'_>) {
+    match &pending.change {
+        FileChange::Len(len) => {
+            if keep.keeps(pending.order) {
+                bytes.resize(*len as usize, 0);
+            }
+        }
+        FileChange::Write(offset, data) => {
+            let end = offset + data.len() as u64;
+            let mut at = *offset;
+            while at < end {
+                let next = ((at / SECTOR_BYTES + 1) * SECTOR_BYTES).min(end);
+                let room = (bytes.len() as u64).clamp(at, next);
+                if keep.keeps(pending.order) && room > at {
+                    let from = (at - offset) as usize..(room - offset) as usize;
+                    bytes[at as usize..room as usize].copy_from_slice(&data[from]);
+                }
+                at = next;
+            }
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! The simulator of the embedded engine: README.md beside this crate has the design.
+
+pub mod disk;
+mod env;
+pub mod invariants;
+mod plan;
+mod rng;
+pub mod runs;
+pub mod shrink;
+pub mod sweep;
+mod trace;
+pub mod world;
+
+pub use plan::{Act, Plan, Setup};
+pub use rng::Rng;

@@ -1,0 +1,82 @@
+//! A crash, or a fault, at every call to the disk of a reference run.
+
+use super::{Swept, plans};
+use crate::disk::{Crash, Fault, Survivors};
+use crate::plan::{Act, Plan};
+use crate::runs::outcome;
+
+/// Steps of people in the reference run: enough for some two thousand calls to the disk.
+const STEPS: usize = 90;
+
+/// What a crash may leave: nothing, all, beginnings, and random parts.
+const WAYS: [Crash; 8] = [
+    Crash::Kill,
+    Crash::Power(Survivors::None),
+    Crash::Power(Survivors::All),
+    Crash::Power(Survivors::First(1)),
+    Crash::Power(Survivors::First(2)),
+    Crash::Power(Survivors::First(4)),
+    Crash::Power(Survivors::Some(300_000)),
+    Crash::Power(Survivors::Some(700_000)),
+];
+
+fn calls() -> Result<u64, Swept> {
+    let told = |e| Swept { tried: 1, failures: vec![format!("the reference run itself: {e}")], ends: Vec::new() };
+    outcome(&Plan::reference(STEPS, None)).map(|report| report.calls).map_err(told)
+}
+
+fn crash_at(call: u64, crash: Crash, again: Vec<(u64, Crash)>) -> Plan {
+    let first = Act::Crash { after_calls: call, crash, again };
+    Plan { ends_after_crash: true, seed: call, ..Plan::reference(STEPS, Some(first)) }
+}
+
+/// A crash at every call, and everything that it may leave.
+pub fn crash(density: u64) -> Swept {
+    let calls = match calls() {
+        Ok(calls) => calls,
+        Err(failed) => return failed,
+    };
+    let places = (1..=calls).step_by(density as usize);
+    let all = places.flat_map(|call| {
+        WAYS.into_iter().map(move |way| (format!("crash at call {call}, {way:?}"), crash_at(call, way, Vec::new())))
+    });
+    plans(&all.collect::<Vec<_>>())
+}
+
+/// Recoveries are of a few sorts; of their calls none is left out.
+const RECOVERY_CALLS: u64 = 150;
+/// Crashes whose recovery is swept, in the whole of the reference run.
+const RECOVERIES: u64 = 40;
+
+/// A crash at every call of the recovery from a crash.
+pub fn recovery(density: u64) -> Swept {
+    let calls = match calls() {
+        Ok(calls) => calls,
+        Err(failed) => return failed,
+    };
+    let mut all = Vec::new();
+    for call in (1..=calls).step_by((calls / RECOVERIES).max(1) as usize) {
+        for within in (1..=RECOVERY_CALLS).step_by(density as usize) {
+            let ways = [WAYS[(call % 8) as usize], WAYS[(within % 8) as usize]];
+            let name = format!("crash at call {call}, {:?}, and at call {within} of recovery, {:?}", ways[0], ways[1]);
+            all.push((name, crash_at(call, ways[0], vec![(within, ways[1])])));
+        }
+    }
+    plans(&all)
+}
+
+/// Every fault at every call to which it can happen; the run goes on, and ends well.
+pub fn fault(density: u64) -> Swept {
+    let calls = match calls() {
+        Ok(calls) => calls,
+        Err(failed) => return failed,
+    };
+    let places = (1..=calls).step_by(density as usize);
+    let all = places.flat_map(|call| {
+        Fault::ALL.iter().map(move |fault| {
+            let first = Act::Fault { after_calls: call, fault: *fault };
+            (format!("{} at call {call}", fault.name()), Plan::reference(STEPS, Some(first)))
+        })
+    });
+    plans(&all.collect::<Vec<_>>())
+}

@@ -1,0 +1,48 @@
+//! Exhaustive sweeps: one thing that goes wrong, tried at every place where it can.
+
+mod calls;
+mod rot;
+
+use crate::invariants::Violation;
+use crate::plan::Plan;
+use crate::runs::{each, outcome};
+
+/// What a sweep did.
+#[derive(Debug, Default)]
+pub struct Swept {
+    /// What was tried.
+    pub tried: u64,
+    /// What was tried and must not be, in words.
+    pub failures: Vec<String>,
+    /// How it ended, and how often.
+    pub ends: Vec<(&'static str, u64)>,
+}
+
+/// The sweeps by name.
+pub const NAMES: [&str; 4] = ["crash", "recovery", "fault", "rot"];
+
+/// Runs a sweep; of all places every `density`-th one.
+///
+/// # Errors
+/// For a name that is not known.
+pub fn sweep(name: &str, density: u64) -> Result<Swept, String> {
+    match name {
+        "crash" => Ok(calls::crash(density)),
+        "recovery" => Ok(calls::recovery(density)),
+        "fault" => Ok(calls::fault(density)),
+        "rot" => Ok(rot::rot(density)),
+        _ => Err(format!("{name}: the sweeps are {NAMES:?}")),
+    }
+}
+
+/// Runs plans on all cores.
+fn plans(plans: &[(String, Plan)]) -> Swept {
+    let failures = each(plans.len() as u64, |i| {
+        let (name, plan) = &plans[i as usize];
+        outcome(plan).err().map(|violation: Violation| {
+            let text: String = violation.to_string().chars().take(600).collect();
+            format!("{name}: {text}")
+        })
+    });
+    Swept { tried: plans.len() as u64, failures, ends: Vec::new() }
+}

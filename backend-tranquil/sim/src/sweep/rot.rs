@@ -1,0 +1,118 @@
+//! Files that change behind the engine's back: detected or harmless, never a wrong answer, never a panic.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use backend_api::{Error, Kind, SnapshotItem, Snapshots};
+
+use super::Swept;
+use crate::disk::{SECTOR_BYTES, SimDisk, State};
+use crate::invariants::held;
+use crate::invariants::steps::TURNS_MAX;
+use crate::plan::Plan;
+use crate::rng::Rng;
+use crate::runs::each;
+use crate::world::{Machine, run_to_machine};
+
+/// Steps of people in the small store.
+const STEPS: usize = 60;
+
+/// What is done to the files.
+#[derive(Debug, Clone)]
+enum Harm {
+    Flip(String, u64, u32),
+    Cut(String, u64),
+    Lose(String),
+    Swap(String, String),
+}
+
+/// How it ended.
+enum End {
+    /// The store says that something is wrong.
+    Told,
+    /// It is as it was.
+    Harmless,
+}
+
+/// Every byte of every file flipped, every file cut at every sector, every file deleted, every two of a sort swapped.
+pub fn rot(density: u64) -> Swept {
+    let machine = match run_to_machine(&Plan::reference(STEPS, None)) {
+        Ok(machine) => machine,
+        Err(e) => return Swept { tried: 1, failures: vec![format!("the store itself: {e}")], ends: Vec::new() },
+    };
+    let expected = match everything(&machine) {
+        Ok(items) => items,
+        Err(e) => return Swept { tried: 1, failures: vec![format!("the store itself: {e}")], ends: Vec::new() },
+    };
+    let harms = harms(&machine.disk.state(), density);
+    let (told, harmless) = (AtomicU64::new(0), AtomicU64::new(0));
+    let failures = each(harms.len() as u64, |i| {
+        let harm = &harms[i as usize];
+        let tried = catch_unwind(AssertUnwindSafe(|| attempt(&machine, harm, &expected)));
+        match tried {
+            Ok(Ok(end)) => {
+                let counter = if matches!(end, End::Told) { &told } else { &harmless };
+                counter.fetch_add(1, Ordering::Relaxed);
+                None
+            }
+            Ok(Err(what)) => Some(format!("{harm:?}: {what}")),
+            Err(_) => Some(format!("{harm:?}: a panic")),
+        }
+    });
+    let ends = vec![("told", told.into_inner()), ("harmless", harmless.into_inner())];
+    Swept { tried: harms.len() as u64, failures, ends }
+}
+
+fn harms(state: &State, density: u64) -> Vec<Harm> {
+    let files: Vec<(String, u64)> = state.files().into_iter().map(|(path, bytes)| (path, bytes.len() as u64)).collect();
+    let mut out = Vec::new();
+    for (path, len) in &files {
+        out.extend((0..*len).step_by(density as usize).map(|at| Harm::Flip(path.clone(), at, (at % 8) as u32)));
+        // Of a header every bit.
+        out.extend((0..len.min(&64) * 8).map(|bit| Harm::Flip(path.clone(), bit / 8, (bit % 8) as u32)));
+        out.extend((0..len.div_ceil(SECTOR_BYTES)).map(|sector| Harm::Cut(path.clone(), sector * SECTOR_BYTES)));
+        out.push(Harm::Lose(path.clone()));
+        let alike = |other: &str| Path::new(other).extension() == Path::new(path).extension() && other > path.as_str();
+        let others = files.iter().filter(|(other, _)| alike(other));
+        out.extend(others.map(|(other, _)| Harm::Swap(path.clone(), other.clone())));
+    }
+    out
+}
+
+fn attempt(machine: &Machine, harm: &Harm, expected: &[SnapshotItem]) -> Result<End, String> {
+    let machine = Machine { disk: machine.disk.fork(), ..machine.clone() };
+    do_harm(&machine.disk, harm).map_err(|e| e.to_string())?;
+    match everything(&machine) {
+        Ok(found) if found == expected => Ok(End::Harmless),
+        Ok(found) => Err(conformance::digest::difference(expected, &found).unwrap_or_default()),
+        Err(e) if matches!(e.kind(), Kind::Corrupt | Kind::Stopped | Kind::Busy) => Ok(End::Told),
+        Err(e) => Err(format!("an error of another kind: {e}")),
+    }
+}
+
+fn do_harm(disk: &SimDisk, harm: &Harm) -> std::io::Result<()> {
+    let mut state = disk.state();
+    match harm {
+        Harm::Flip(path, at, bit) => state.tamper(Path::new(path), |bytes| bytes[*at as usize] ^= 1 << bit),
+        Harm::Cut(path, len) => state.tamper(Path::new(path), |bytes| bytes.truncate(*len as usize)),
+        Harm::Lose(path) => state.lose(Path::new(path)),
+        Harm::Swap(path, other) => {
+            let bytes = state.files().into_iter().find(|(p, _)| p == other).map(|(_, b)| b).unwrap_or_default();
+            let mut taken = Vec::new();
+            state.tamper(Path::new(path), |b| taken = std::mem::replace(b, bytes))?;
+            state.tamper(Path::new(other), |b| *b = taken)
+        }
+    }
+}
+
+/// Opens the store, reads all of it, and lets it go.
+fn everything(machine: &Machine) -> Result<Vec<SnapshotItem>, Error> {
+    let engine = machine.open()?;
+    let mut rng = Rng::new(1);
+    let db = Arc::clone(&engine.db);
+    let read = async move { held::items(db.snapshot().await?).await };
+    let stuck = |_| Error::new(backend_api::Reason::BadRequest, "a snapshot is not answered");
+    engine.wait(read, &mut rng, TURNS_MAX).map_err(stuck)?
+}

@@ -1,0 +1,198 @@
+//! Crashes, closes and opens.
+
+use backend_api::{Changes, Firehose, Mutation, Pos};
+
+use super::{Engine, Flight, Machine, Sent, World};
+use crate::disk::{Crash, Survivors};
+use crate::invariants::steps::{TURNS_MAX, answered};
+use crate::invariants::{Held, Violation, durable, unknown, writable};
+use crate::plan::how;
+use crate::rng::Rng;
+
+impl World {
+    /// The power went, or the process was killed, as it was planned.
+    pub(super) fn crashed(&mut self) -> Held {
+        let (crash, again) = self.crash.take().unwrap_or((Crash::Power(Survivors::None), Vec::new()));
+        self.ended(crash);
+        self.has_crashed = true;
+        self.open(&again)
+    }
+
+    /// The engine has stopped: somebody kills it, or the machine goes down.
+    pub(super) fn give_up(&mut self) -> Held {
+        let crash = how(&mut self.rng);
+        self.ended(crash);
+        self.open(&[])
+    }
+
+    /// Closed in good order, and opened again.
+    pub(super) fn reopen(&mut self) -> Held {
+        self.engine().steps.close();
+        if self.disk().state().is_off {
+            return self.crashed();
+        }
+        self.collect()?;
+        self.ended(Crash::Kill);
+        self.open(&[])
+    }
+
+    /// Closed, the key-value store's directory deleted, and opened again.
+    pub(super) fn lose_metadata(&mut self) -> Held {
+        self.engine().steps.close();
+        if self.disk().state().is_off {
+            return self.crashed();
+        }
+        self.collect()?;
+        self.ended(Crash::Kill);
+        // On a full disk there may be no room to make it again.
+        let mut state = self.disk().state();
+        state.free_bytes = None;
+        drop(state.lose(&Machine::metadata()));
+        drop(state);
+        self.open(&[])
+    }
+
+    /// The engine is gone, and with it every answer that was not heard.
+    fn ended(&mut self, crash: Crash) {
+        self.disk().set_between(None);
+        let unheard: Vec<Sent> = self.flights.drain(..).flat_map(Flight::into_in_doubt).collect();
+        self.in_doubt.extend(unheard);
+        let state = self.machine.disk.state();
+        let fired: u64 = state.faults.fired.iter().sum();
+        // Crashes alone make nobody refuse.
+        self.is_whole &= !self.troubled && !state.is_full() && fired == self.fired_at_open;
+        drop(state);
+        self.engine = None;
+        self.report.crashes += 1;
+        self.disk().state().restart(crash);
+    }
+
+    /// Opens, again and again if that fails; when nothing goes wrong any more it must succeed.
+    pub(super) fn open(&mut self, again: &[(u64, Crash)]) -> Held {
+        let fired_before: u64 = self.disk().state().faults.fired.iter().sum();
+        for attempt in 0.. {
+            let planned = again.get(attempt).copied();
+            let is_quiet = {
+                let mut state = self.disk().state();
+                if attempt > again.len() + 1 {
+                    state.faults.is_on = false;
+                    state.faults.at = None;
+                    state.free_bytes = None;
+                }
+                state.crash_at = planned.map(|(after, _)| state.calls + after);
+                planned.is_none() && !state.faults.is_on && state.faults.at.is_none() && !state.is_full()
+            };
+            self.report.opens += 1;
+            let opened = self.machine.open();
+            let is_off = {
+                let mut state = self.disk().state();
+                state.crash_at = None;
+                state.trace.note(opened.is_ok() as u64);
+                state.is_off
+            };
+            match opened {
+                Ok(engine) if !is_off => {
+                    self.engine = Some(engine);
+                    break;
+                }
+                _ if is_off => {
+                    drop(opened);
+                    self.report.crashes += 1;
+                    self.disk().state().restart(planned.map_or(Crash::Kill, |(_, crash)| crash));
+                }
+                Err(e) if is_quiet => return Err(writable::cannot_open(&e)),
+                Err(e) => {
+                    writable::no_damage(&e)?;
+                    let crash = how(&mut self.rng);
+                    self.disk().state().restart(crash);
+                }
+                Ok(_) => unreachable!("both cases of an open store are above"),
+            }
+        }
+        // What went wrong within the open may show later.
+        self.fired_at_open = fired_before;
+        self.opened()
+    }
+
+    /// What must hold right after an open.
+    fn opened(&mut self) -> Held {
+        let free_bytes = self.disk().state().free_bytes;
+        let was_on = self.calm();
+        self.is_stopped = false;
+        self.troubled = free_bytes.is_some();
+        self.crash = None;
+        self.resolve()?;
+        let position = self.ask("position", |engine| {
+            let db = engine.db.clone();
+            async move { db.position().await }
+        })?;
+        durable::check(position, self.newest)?;
+        let window = self.ask("event window", |engine| {
+            let db = engine.db.clone();
+            async move { db.event_window().await }
+        })?;
+        self.ledger.reaches(window)?;
+        if self.rng.one_in(3) {
+            self.compare()?;
+        }
+        let mut state = self.machine.disk.state();
+        state.faults.is_on = was_on;
+        state.free_bytes = free_bytes;
+        drop(state);
+        let ppm = self.machine.setup.between_ppm;
+        let rng = Rng::new(self.rng.next());
+        self.engine().interrupt(&self.machine.disk, rng, ppm);
+        Ok(())
+    }
+
+    /// What the store has beyond what was acknowledged must be among what is in doubt.
+    fn resolve(&mut self) -> Held {
+        let after = self.newest;
+        let changes = self.ask("change feed", move |engine| {
+            let db = engine.db.clone();
+            async move { db.changes(after, 10_000, usize::MAX).await }
+        })?;
+        let in_doubt = std::mem::take(&mut self.in_doubt);
+        let mutations: Vec<Mutation> = in_doubt.iter().map(|sent| sent.mutation.clone()).collect();
+        let now = self.machine.now();
+        let happened = unknown::resolve(&self.model, &self.model_clock, changes, &mutations, self.is_whole)?;
+        self.is_whole = true;
+        self.model_clock.set(now);
+        self.report.in_doubt.0 += in_doubt.len() as u64;
+        self.report.in_doubt.1 += happened.len() as u64;
+        let mut in_doubt: Vec<Option<Sent>> = in_doubt.into_iter().map(Some).collect();
+        for (i, receipt) in happened {
+            if let Some(sent) = in_doubt[i].take() {
+                self.learn(sent, &receipt);
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks the engine, on a disk that works.
+    pub(super) fn ask<T, F: Future<Output = backend_api::Result<T>>>(
+        &mut self,
+        what: &str,
+        call: impl FnOnce(&Engine) -> F,
+    ) -> Held<T> {
+        let mut rng = self.rng.clone();
+        let engine = self.engine();
+        let answer = engine.wait(call(engine), &mut rng, TURNS_MAX);
+        self.rng = rng;
+        answered(what, answer)?.map_err(|e| Violation::new("agrees", format!("{what}: {e}")))
+    }
+
+    /// The newest position that was answered.
+    pub(super) const fn newest(&self) -> Pos {
+        self.newest
+    }
+
+    /// Nothing goes wrong from now on. True if something did.
+    pub(super) fn calm(&self) -> bool {
+        let mut state = self.disk().state();
+        state.free_bytes = None;
+        state.crash_at = None;
+        state.faults.at = None;
+        std::mem::replace(&mut state.faults.is_on, false)
+    }
+}

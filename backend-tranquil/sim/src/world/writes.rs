@@ -1,0 +1,185 @@
+//! Sending mutations, and hearing what became of them.
+
+use std::task::{Context, Poll};
+
+use backend_api::{Mutation, Receipt, Result, Writes};
+use conformance::history::Intent;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use futures::task::noop_waker_ref;
+
+use super::{Sent, World};
+use crate::invariants::refused::{self, Infrastructure, infrastructure};
+use crate::invariants::steps::{self, TURNS_MAX};
+use crate::invariants::{Held, agrees};
+use crate::world::Stuck;
+
+type Answers = Vec<Result<Receipt>>;
+
+/// A call that is not answered yet, or whose answer nobody has looked at.
+pub(super) struct Flight {
+    sent: Vec<Sent>,
+    call: BoxFuture<'static, Answers>,
+    answers: Option<Answers>,
+}
+
+impl Flight {
+    /// Those of which nobody knows what became of them. What the engine says was not written, it must not have written.
+    pub(super) fn into_in_doubt(mut self) -> Vec<Sent> {
+        self.poll();
+        let Some(answers) = self.answers else { return self.sent };
+        let is_refused = |answer: &Result<Receipt>| {
+            let kind = answer.as_ref().err().and_then(|e| infrastructure(e.reason()));
+            matches!(kind, Some(Infrastructure::Busy | Infrastructure::Stopped))
+        };
+        self.sent.into_iter().zip(answers).filter(|(_, answer)| !is_refused(answer)).map(|(sent, _)| sent).collect()
+    }
+
+    pub(super) const fn is_several(&self) -> bool {
+        self.sent.len() > 1
+    }
+
+    fn poll(&mut self) -> bool {
+        if self.answers.is_none()
+            && let Poll::Ready(answers) = self.call.as_mut().poll(&mut Context::from_waker(noop_waker_ref()))
+        {
+            self.answers = Some(answers);
+        }
+        self.answers.is_some()
+    }
+}
+
+impl World {
+    /// Sends mutations, one by itself, several together. Usually a person waits for an answer before the next one.
+    pub(super) fn send(&mut self, wanted: &[(u64, Vec<Intent>)]) -> Held {
+        let waits =
+            self.flights.iter().flat_map(|f| &f.sent).any(|sent| wanted.iter().any(|(who, _)| *who == sent.who));
+        if waits && !self.rng.one_in(5) {
+            self.settle()?;
+        }
+        let now = self.machine.now();
+        let mut sent = Vec::new();
+        for (who, intents) in wanted {
+            let (mutation, after) = self.people.mutation(*who, intents, now);
+            sent.push(Sent { mutation, who: *who, after });
+        }
+        self.fly(sent)
+    }
+
+    /// The newest mutation again.
+    pub(super) fn retry(&mut self) -> Held {
+        let Some(last) = self.last.clone() else { return Ok(()) };
+        self.fly(vec![last])
+    }
+
+    /// The newest mutation's key for something else.
+    pub(super) fn reuse_key(&mut self) -> Held {
+        let Some(last) = self.last.clone() else { return Ok(()) };
+        let now = self.machine.now();
+        let (other, after) = self.people.mutation(last.who, &[Intent::Account, Intent::PutBlob(0)], now);
+        let mutation = Mutation { key: last.mutation.key, ..other };
+        self.fly(vec![Sent { mutation, who: last.who, after }])
+    }
+
+    fn fly(&mut self, sent: Vec<Sent>) -> Held {
+        // What an unfinished sweep has forgotten, and what not, nobody can tell.
+        self.end_sweep()?;
+        self.report.sent += sent.len() as u64;
+        let db = self.engine().db.clone();
+        let mutations: Vec<Mutation> = sent.iter().map(|sent| sent.mutation.clone()).collect();
+        if let [one] = &sent[..] {
+            self.last = Some(one.clone());
+        }
+        let call = match <[Mutation; 1]>::try_from(mutations) {
+            Ok([one]) => async move { vec![db.apply(one).await] }.boxed(),
+            Err(many) => async move { db.apply_many(many).await }.boxed(),
+        };
+        let mut flight = Flight { sent, call, answers: None };
+        flight.poll();
+        self.flights.push_back(flight);
+        // Some wait for the answer, some do not.
+        if self.rng.one_in(2) {
+            self.settle()?;
+        }
+        Ok(())
+    }
+
+    /// One step of the engine, and its answers. False if there is nothing to do.
+    pub(super) fn turn(&mut self) -> Held<bool> {
+        let mut rng = self.rng.clone();
+        let moved = self.engine().turn(&mut rng);
+        self.rng = rng;
+        if self.disk().state().is_off {
+            self.crashed()?;
+        }
+        self.collect()?;
+        Ok(moved)
+    }
+
+    /// Turns until everything is answered. On a full disk some may have to wait.
+    pub(super) fn settle(&mut self) -> Held {
+        for _ in 0..TURNS_MAX {
+            self.collect()?;
+            if self.flights.is_empty() {
+                return Ok(());
+            }
+            let is_full = self.disk().state().is_full();
+            if !self.turn()? {
+                break;
+            }
+            if is_full && self.rng.one_in(50) {
+                return Ok(());
+            }
+        }
+        self.collect()?;
+        if self.flights.is_empty() { Ok(()) } else { steps::answered("a write", Err(Stuck)) }
+    }
+
+    /// Hears the answers that are there, in the order in which the calls were made.
+    pub(super) fn collect(&mut self) -> Held {
+        while self.flights.front_mut().is_some_and(Flight::poll) {
+            let Some(flight) = self.flights.pop_front() else { break };
+            let answers = flight.answers.unwrap_or_default();
+            for (sent, answer) in flight.sent.into_iter().zip(answers) {
+                self.answered(sent, answer)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn answered(&mut self, sent: Sent, answer: Result<Receipt>) -> Held {
+        let kind = answer.as_ref().err().and_then(|e| infrastructure(e.reason()));
+        self.disk().state().trace.note(answer.as_ref().map_or_else(|e| e.reason() as u64, |r| r.pos.0 << 8));
+        if let (Some(kind), Err(error)) = (kind, &answer) {
+            self.look_for_trouble();
+            refused::has_cause(error, self.troubled)?;
+            self.is_stopped |= kind != Infrastructure::Busy;
+            if kind == Infrastructure::Unknown {
+                self.in_doubt.push(sent);
+            }
+            return Ok(());
+        }
+        let expected = self.model.apply(sent.mutation.clone()).now_or_never().expect("the model never waits");
+        agrees::answers(&answer, &expected)?;
+        if let Ok(receipt) = answer {
+            self.learn(sent, &receipt);
+        }
+        Ok(())
+    }
+
+    /// A mutation was taken. The receipt of an earlier call is nothing new.
+    pub(super) fn learn(&mut self, sent: Sent, receipt: &Receipt) {
+        if receipt.pos > self.newest {
+            self.newest = receipt.pos;
+            self.report.taken += 1;
+            self.people.taken(sent.who, sent.after, receipt);
+        }
+    }
+
+    /// Notes whether anything went wrong since the last open.
+    pub(super) fn look_for_trouble(&mut self) {
+        let state = self.machine.disk.state();
+        let fired: u64 = state.faults.fired.iter().sum();
+        self.troubled |= state.is_full() || state.is_off || fired > self.fired_at_open;
+    }
+}
