@@ -22,12 +22,7 @@ mod stats;
 mod tend;
 mod verify;
 
-/// For the simulator only: the engine without threads, over a disk and key-value store of the caller's.
-#[doc(hidden)]
-pub mod stepped {
-    pub use crate::meta::{MetaKv, MetaSnapshot, Pairs};
-    pub use crate::runtime::{Part, Steps};
-}
-
 pub use backend::Tranquil;
+#[doc(hidden)]
+pub use backend::stepped;
 pub use options::{MEMORY_BYTES_DEFAULT, Options};

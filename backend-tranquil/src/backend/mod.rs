@@ -10,7 +10,7 @@ mod records;
 mod repos;
 mod rows;
 mod snapshots;
-mod stepped;
+pub mod stepped;
 mod writes;
 
 use std::path::Path;

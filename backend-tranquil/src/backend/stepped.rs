@@ -1,3 +1,5 @@
+//! For the simulator only: the engine without threads, over a disk and key-value store of the caller's.
+
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -6,10 +8,12 @@ use backend_api::Result;
 use super::Tranquil;
 use crate::core::open;
 use crate::io::{Env, failed};
-use crate::meta::MetaKv;
 use crate::options::Options;
-use crate::runtime::{Runtime, Steps};
+use crate::runtime::Runtime;
 use crate::tend::Tender;
+
+pub use crate::meta::{MetaKv, MetaSnapshot, Pairs};
+pub use crate::runtime::{Part, Steps};
 
 impl Tranquil {
     /// For the simulator: opens without threads, without the lock, and over a key-value store of the caller's.
