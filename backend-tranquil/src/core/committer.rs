@@ -146,7 +146,10 @@ impl Committer {
         let held = tables.active.bytes() + draft.pending.bytes();
         let held_max = options.memtable_bytes_max + options.memtable_bytes_max / BONUS_PART;
         let waits = self.shared.events.waiting_bytes() + draft.events.iter().map(|e| e.frame.len()).sum::<usize>();
-        if goes_on && (tables.frozen.is_none() || held < held_max) && waits < options.memtable_bytes_max {
+        if goes_on
+            && (!space.is_stuck() || tables.frozen.is_none() || held < held_max)
+            && waits < options.memtable_bytes_max
+        {
             return Ok(());
         }
         Err(space.refusal())
@@ -276,11 +279,11 @@ impl Committer {
         self.freeze_if_due();
     }
 
-    /// True if no further cycle should begin before a drain has ended: memory is bounded. A full disk lets no drain end:
-    /// then what memory has no room for is refused.
+    /// True if no further cycle should begin before a drain has ended: memory is bounded. If the disk lets no drain end,
+    /// what memory has no room for is refused instead.
     pub fn must_wait(&self) -> bool {
         let tables = self.shared.tables();
-        !self.shared.space.is_full()
+        !self.shared.space.is_stuck()
             && tables.frozen.is_some()
             && tables.active.bytes() >= self.shared.options.memtable_bytes_max
     }

@@ -248,6 +248,11 @@ impl Space {
         self.drains.load(Ordering::Acquire)
     }
 
+    /// True if the newest drain found no space: waiting for the next one may take long.
+    pub fn is_stuck(&self) -> bool {
+        self.drain_failed.load(Ordering::Acquire) > self.drain_ended.load(Ordering::Acquire)
+    }
+
     /// True if a drain that was begun after that one found no space.
     pub fn failed_after(&self, drain: u64) -> bool {
         self.drain_failed.load(Ordering::Acquire) > drain

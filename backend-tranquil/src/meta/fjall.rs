@@ -17,6 +17,10 @@ use crate::io::Disk;
 
 use super::{MetaKv, MetaSnapshot, Pairs};
 
+/// Runs that may wait to be merged: one more waits for a merge of them all. Fjall's manifest counts them in one byte and
+/// does not look whether they fit.
+const RUNS_MAX: usize = 128;
+
 /// Fjall behind the contract.
 pub struct FjallKv {
     disk: Arc<dyn Disk>,
@@ -140,7 +144,8 @@ fn ingest(keyspace: &Keyspace, run: &mut dyn Iterator<Item = (Vec<u8>, Option<Ve
 impl MetaKv for FjallKv {
     fn ingest(&self, run: &mut dyn Iterator<Item = (Vec<u8>, Option<Vec<u8>>)>) -> Result<()> {
         let keyspace = self.handles().keyspace()?;
-        ingest(&keyspace, run).map_err(|e| {
+        let merged = if keyspace.l0_table_count() < RUNS_MAX { Ok(()) } else { keyspace.major_compact() };
+        merged.and_then(|()| ingest(&keyspace, run)).map_err(|e| {
             self.hurt.store(true, Ordering::Release);
             failed("ingest", &e)
         })

@@ -45,6 +45,7 @@ impl CommitLoop {
         while let Some(work) = self.queue.take() {
             if self.committer.must_wait() {
                 Counters::add(&self.shared.counters.stalls, 1);
+                self.drains.hurry();
                 wait_idle(&self.shared);
             }
             self.cycle(work);

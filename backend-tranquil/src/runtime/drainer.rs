@@ -53,10 +53,11 @@ impl Signal {
         self.changed.notify_all();
     }
 
-    /// Waits until nothing is frozen, or the store has stopped, or the disk is full: then nothing is gained by waiting.
+    /// Waits until nothing is frozen, or the store has stopped, or a drain found no space: then nothing is gained by waiting.
     pub fn wait_idle(&self, shared: &Shared) {
         let mut state = self.lock();
-        while (state.wanted || state.busy) && !state.ended && shared.stopped().is_none() && !shared.space.is_full() {
+        let waits = || shared.tables().frozen.is_some() && shared.stopped().is_none() && !shared.space.is_stuck();
+        while (state.wanted || state.busy) && !state.ended && waits() {
             state = self.changed.wait(state).expect("no panic under this lock");
         }
     }
