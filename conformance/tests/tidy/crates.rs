@@ -7,14 +7,16 @@ use super::source::files;
 /// Each crate of the workspace, and those of the workspace that it may depend on.
 const CRATES: &[(&str, &[&str])] = &[
     ("backend-api", &[]),
+    ("backend-postgres", &["backend-api"]),
+    ("backend-postgres/fixture", &[]),
     ("backend-tranquil", &["backend-api"]),
     ("backend-tranquil/sim", &["backend-api", "backend-tranquil", "conformance"]),
     ("conformance", &["backend-api"]),
-    ("pds", &["backend-api", "backend-tranquil"]),
+    ("pds", &["backend-api", "backend-postgres", "backend-tranquil"]),
 ];
 
 /// What tests may use besides.
-const IN_TESTS: &[&str] = &["backend-api", "conformance"];
+const IN_TESTS: &[&str] = &["backend-api", "conformance", "postgres-fixture"];
 
 fn arrows(path: &str, manifest: &str) -> Vec<String> {
     let Some(name) = path.strip_suffix("/Cargo.toml") else { return Vec::new() };

@@ -1,0 +1,2 @@
+SELECT did, id, handle, email, email_confirmed_at, password_hash, status, created_at, repo, import
+FROM accounts WHERE email = $1

@@ -1,0 +1,4 @@
+DELETE FROM changes
+WHERE pos IN (
+    SELECT pos FROM changes WHERE pos <= (SELECT coalesce(changes_after, pos) FROM store) ORDER BY pos LIMIT $1
+)

@@ -1,0 +1,1 @@
+SELECT seq, (SELECT min(seq) FROM events) FROM store

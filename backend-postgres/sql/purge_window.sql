@@ -1,0 +1,1 @@
+SELECT max(cid) FROM (SELECT cid FROM blocks WHERE repo = $1 AND cid > $2 ORDER BY cid LIMIT $3) AS next

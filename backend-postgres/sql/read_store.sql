@@ -1,0 +1,1 @@
+SELECT turn, epoch, writable, pos, seq, at, swept_at, swept_pos, changes_after FROM store

@@ -1,0 +1,1 @@
+SELECT account, cid, mime, bytes, at FROM blobs ORDER BY account, cid

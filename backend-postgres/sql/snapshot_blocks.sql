@@ -1,0 +1,1 @@
+SELECT repo, cid, refs, released, bytes FROM blocks ORDER BY repo, cid

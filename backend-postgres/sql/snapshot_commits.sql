@@ -1,0 +1,1 @@
+SELECT repo, rev, cid, data, pos, at FROM commits ORDER BY repo, rev

@@ -1,0 +1,1 @@
+SELECT seq, at, frame FROM events ORDER BY seq

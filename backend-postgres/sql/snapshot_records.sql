@@ -1,0 +1,1 @@
+SELECT repo, path, cid, pos, mentions::text FROM records ORDER BY repo, path

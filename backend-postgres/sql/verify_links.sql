@@ -1,0 +1,1 @@
+SELECT link, path FROM links WHERE repo = $1

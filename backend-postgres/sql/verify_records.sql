@@ -1,0 +1,1 @@
+SELECT path, cid, mentions::text FROM records WHERE repo = $1

@@ -1,0 +1,1 @@
+SELECT cid, refs, octet_length(bytes)::bigint FROM blocks WHERE repo = $1

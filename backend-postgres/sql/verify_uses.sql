@@ -1,0 +1,1 @@
+SELECT cid, path FROM blob_uses WHERE repo = $1

@@ -1,0 +1,45 @@
+use async_trait::async_trait;
+use backend_api::{Maintenance, Result, SpaceUse, Stats, SweepReport, VerifyLevel, VerifyReport};
+
+use super::Postgres;
+use crate::types::{Columns as _, corrupt};
+
+#[async_trait]
+impl Maintenance for Postgres {
+    async fn sweep(&self, budget: usize) -> Result<SweepReport> {
+        crate::sweep::sweep(&self.shared, budget).await
+    }
+
+    async fn verify(&self, level: VerifyLevel) -> Result<VerifyReport> {
+        crate::verify::verify(&self.shared, level).await
+    }
+
+    async fn stats(&self) -> Result<Stats> {
+        let rows = self.shared.rows("read the figures", || sqlx::query(include_str!("../../sql/stats.sql"))).await?;
+        let row = rows.first().ok_or_else(|| corrupt("the table `store` has no row"))?;
+        let space = self.shared.rows("read the sizes", || sqlx::query(include_str!("../../sql/space.sql"))).await?;
+        let parts = space.iter().map(|row| Ok((row.text(0)?.to_owned(), row.number(1)?))).collect::<Result<_>>()?;
+        Ok(Stats {
+            backend: "postgres".into(),
+            pos: row.pos(0)?,
+            head: row.seq(1)?,
+            accounts: row.number(2)?,
+            repos: row.number(3)?,
+            records: row.number(4)?,
+            refs: row.number(5)?,
+            bytes: row.number(6)?,
+            space: SpaceUse { parts },
+            counters: self.shared.counters.list(),
+            stopped: self.shared.stopped().map(|why| why.detail().to_owned()),
+        })
+    }
+
+    /// Nothing is derived: the tables are the store, and the server's log is the server's.
+    async fn checkpoint(&self) -> Result<()> {
+        self.shared.is_open()
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.end().await
+    }
+}

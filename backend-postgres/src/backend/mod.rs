@@ -1,0 +1,156 @@
+//! The store behind the contract: one file for each facet of the trait.
+
+mod accounts;
+mod blobs;
+mod blocks;
+mod changes;
+mod firehose;
+mod maintenance;
+mod records;
+mod repos;
+mod rows;
+mod snapshots;
+mod writes;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use backend_api::limits::PAGE_ITEMS_MAX;
+use backend_api::{Error, Page, Reason, Result};
+use sqlx::Connection as _;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::error::failed;
+use crate::migrate::{MIGRATIONS, create_schema, migrate};
+use crate::options::Options;
+use crate::shared::{Counters, Head, Shared, Watched, closed};
+use crate::write::{Position, Queue, Writer};
+
+/// Connections that the store needs at least: one writes, one listens, the others read.
+const POOL_SIZE_MIN: u32 = 3;
+/// How long a call waits for a connection.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// An open store.
+///
+/// Everything acknowledged is committed, as durable as the server's `synchronous_commit` makes it. Dropping it lets go of the
+/// connections when what was taken is written; [`close`](backend_api::Maintenance::close) waits for that.
+pub struct Postgres {
+    pub(crate) shared: Arc<Shared>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+    listener: JoinHandle<()>,
+}
+
+impl Postgres {
+    /// Opens the store of a database, or creates it: brings the schema to this program's version, and begins to listen. Must
+    /// be called within a Tokio runtime.
+    ///
+    /// # Errors
+    /// [`Reason::WrongStore`] for a database of a newer version; [`Reason::BadRequest`] for what is wrong with the options;
+    /// [`Reason::ReadFailed`] if the database cannot be reached. None of them has the URL in it.
+    pub async fn open(options: Options) -> Result<Arc<Self>> {
+        let connect = connect_options(&options)?;
+        let mut connection = PgConnection::connect_with(&connect).await.map_err(|e| failed("connect", &e))?;
+        create_schema(&mut connection, &options.schema).await?;
+        migrate(&mut connection, MIGRATIONS).await?;
+        warn_if_not_durable(&mut connection).await?;
+        let mut id = [0; 16];
+        fill(&mut id)?;
+        let sql = "INSERT INTO store (id) VALUES ($1) ON CONFLICT DO NOTHING";
+        sqlx::query(sql).bind(id).execute(&mut connection).await.map_err(|e| failed("create the store", &e))?;
+        if let Some(slot) = &options.slot {
+            crate::slots::register(&mut connection, slot, options.clock.now()).await?;
+        }
+        let position = Position::read(&mut connection).await.map_err(|e| e.into_error("read the store's row"))?;
+        // Goes by itself: what a closing connection says is of no interest.
+        drop(connection);
+        let pool = PgPoolOptions::new()
+            .max_connections(options.pool_size.max(POOL_SIZE_MIN))
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            // A connection that was lost is found by its first statement, without asking before each.
+            .test_before_acquire(false)
+            .connect_lazy_with(connect);
+        let channel = format!("tranquil_{}", options.schema);
+        let head = Head(watch::Sender::new(Watched { head: position.seq, closed: false }));
+        let shared = Arc::new(Shared {
+            pool,
+            options,
+            queue: Queue::default(),
+            head,
+            counters: Counters::default(),
+            epoch: position.epoch,
+            channel,
+            stopped: Mutex::new(None),
+        });
+        let writer = Mutex::new(Some(tokio::spawn(Writer::new(Arc::clone(&shared)).run())));
+        let listener = tokio::spawn(crate::listen::listen(Arc::clone(&shared)));
+        Ok(Arc::new(Self { shared, writer, listener }))
+    }
+
+    async fn end(&self) -> Result<()> {
+        self.shared.queue.close(closed());
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let ended = match writer {
+            Some(writer) => writer.await,
+            None => Ok(()),
+        };
+        self.shared.head.0.send_modify(|watched| watched.closed = true);
+        self.listener.abort();
+        self.shared.pool.close().await;
+        ended.map_err(|e| Error::new(Reason::Closed, format!("the writer ended by a panic: {e}")))
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        self.shared.queue.close(closed());
+        self.shared.head.0.send_modify(|watched| watched.closed = true);
+        self.listener.abort();
+    }
+}
+
+fn connect_options(options: &Options) -> Result<PgConnectOptions> {
+    let url = options.url.parse::<PgConnectOptions>().map_err(|e| failed("read the URL", &e))?;
+    let timeout_ms = options.statement_timeout.as_millis().to_string();
+    let settings = [("search_path", options.schema.as_str()), ("statement_timeout", &timeout_ms)];
+    Ok(url.application_name("tranquil-store").options(settings))
+}
+
+/// A server can be told to acknowledge what it has not written. That is the operator's decision; it is said once.
+async fn warn_if_not_durable(connection: &mut PgConnection) -> Result<()> {
+    use crate::types::Columns as _;
+    let sql = "SELECT name, setting FROM pg_settings WHERE name IN ('fsync', 'synchronous_commit') AND setting = 'off'";
+    let off = sqlx::query(sql).fetch_all(connection).await.map_err(|e| failed("read the server's settings", &e))?;
+    for row in &off {
+        tracing::warn!(setting = row.text(0)?, "the server has it off: a write may be acknowledged and then lost");
+    }
+    Ok(())
+}
+
+#[allow(clippy::disallowed_methods, reason = "a new store gets its identity here, and nothing else is random")]
+fn fill(bytes: &mut [u8]) -> Result<()> {
+    getrandom::fill(bytes).map_err(|e| Error::new(Reason::ReadFailed, format!("the system's random numbers: {e}")))
+}
+
+/// The bound of a page.
+fn bound(limit: usize) -> Result<usize> {
+    match limit {
+        0 => Err(Error::new(Reason::BadRequest, "limit: 0 items were asked for")),
+        n => Ok(n.min(PAGE_ITEMS_MAX)),
+    }
+}
+
+/// A page of items of which one more than its bound was looked for.
+fn page<T, C>(mut items: Vec<T>, limit: usize, key: impl Fn(&T) -> C) -> Page<T, C> {
+    let more = items.len() > limit;
+    items.truncate(limit);
+    let next = items.last().filter(|_| more).map(key);
+    Page { items, next }
+}
+
+/// One more than the bound, as SQL counts.
+fn one_more(limit: usize) -> i64 {
+    limit as i64 + 1
+}

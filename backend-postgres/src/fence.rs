@@ -1,0 +1,31 @@
+//! The write fence: stops writers that cannot be seen.
+
+use backend_api::Result;
+
+use crate::backend::Postgres;
+use crate::error::failed;
+
+impl Postgres {
+    /// Raises the fence: from now on nobody writes, also who opens the store later, until it is lowered. A group that is under
+    /// way is committed before this returns, or not at all. Stores that are open now stay shut out until they are opened
+    /// again.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn fence(&self) -> Result<()> {
+        self.set_fence("UPDATE store SET turn = turn + 1, epoch = epoch + 1, writable = false").await
+    }
+
+    /// Lowers the fence. Who opens the store from now on may write.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn lower_fence(&self) -> Result<()> {
+        self.set_fence("UPDATE store SET turn = turn + 1, writable = true").await
+    }
+
+    async fn set_fence(&self, sql: &'static str) -> Result<()> {
+        let updated = sqlx::query(sql).execute(&self.shared.pool).await;
+        updated.map(drop).map_err(|e| failed("set the write fence", &e))
+    }
+}

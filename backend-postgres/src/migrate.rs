@@ -1,0 +1,114 @@
+//! The schema, brought forward at every opening.
+//!
+//! Under the lock of a table, in one transaction: of many processes that open at the same time one migrates, and the others
+//! find it done. No session-level lock, so that a pooler or another engine of the same protocol may stand in between.
+
+use backend_api::{Error, Reason, Result};
+use sha2::{Digest, Sha256};
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Connection as _};
+
+use crate::error::failed;
+use crate::types::Columns as _;
+
+/// A step forward.
+pub struct Migration {
+    /// Its number: 1, 2, 3, ...
+    pub version: i32,
+    /// Its name.
+    pub name: &'static str,
+    /// Its statements. What was once released is never changed.
+    pub sql: &'static str,
+}
+
+/// All steps, in order.
+pub const MIGRATIONS: &[Migration] =
+    &[Migration { version: 1, name: "schema", sql: include_str!("../migrations/0001_schema.sql") }];
+
+/// Brings a schema to the newest version.
+///
+/// # Errors
+/// [`Reason::WrongStore`] for a database of a newer version of this program, or one whose steps were other ones. Nothing
+/// was changed then.
+pub async fn migrate(connection: &mut PgConnection, migrations: &[Migration]) -> Result<()> {
+    create_table(connection).await?;
+    let mut transaction = connection.begin().await.map_err(|e| failed("migrate", &e))?;
+    sqlx::query("LOCK TABLE migrations IN ACCESS EXCLUSIVE MODE")
+        .execute(&mut *transaction)
+        .await
+        .map_err(|e| failed("wait for the lock of the migrations", &e))?;
+    let applied = sqlx::query("SELECT version::bigint, name, sha256 FROM migrations ORDER BY version")
+        .fetch_all(&mut *transaction)
+        .await
+        .map_err(|e| failed("read the migrations", &e))?;
+    for (i, row) in applied.iter().enumerate() {
+        let (version, name, sha256) = (row.number(0)?, row.text(1)?, row.bytes(2)?);
+        let Some(known) = migrations.get(i) else {
+            let detail = format!(
+                "the database has schema version {version} ({name}), and this program knows only up to {}; nothing was \
+                 changed: use the program that migrated it, or a newer one",
+                migrations.len()
+            );
+            return Err(Error::new(Reason::WrongStore, detail));
+        };
+        if version != known.version as u64 || sha256 != Sha256::digest(known.sql).as_slice() {
+            let detail =
+                format!("the database's schema version {version} ({name}) is not this program's; nothing was changed");
+            return Err(Error::new(Reason::WrongStore, detail));
+        }
+    }
+    for step in migrations.iter().skip(applied.len()) {
+        let what = format!("migrate to version {} ({})", step.version, step.name);
+        sqlx::raw_sql(step.sql).execute(&mut *transaction).await.map_err(|e| failed(&what, &e))?;
+        sqlx::query("INSERT INTO migrations (version, name, sha256) VALUES ($1, $2, $3)")
+            .bind(step.version)
+            .bind(step.name)
+            .bind(Sha256::digest(step.sql).as_slice())
+            .execute(&mut *transaction)
+            .await
+            .map_err(|e| failed(&what, &e))?;
+        tracing::info!(version = step.version, name = step.name, "migrated");
+    }
+    transaction.commit().await.map_err(|e| failed("commit the migrations", &e))
+}
+
+/// The table whose lock is waited for. Of two processes that create it at the same time one is told that the other did.
+async fn create_table(connection: &mut PgConnection) -> Result<()> {
+    const CREATE: &str = include_str!("../sql/create_migrations.sql");
+    let created = sqlx::query(CREATE).execute(&mut *connection).await;
+    match created {
+        Err(e) if e.as_database_error().is_some_and(|e| e.is_unique_violation()) => sqlx::query(CREATE)
+            .execute(connection)
+            .await
+            .map(drop)
+            .map_err(|e| failed("create the table of migrations", &e)),
+        created => created.map(drop).map_err(|e| failed("create the table of migrations", &e)),
+    }
+}
+
+/// Creates the schema if it is not there.
+pub(crate) async fn create_schema(connection: &mut PgConnection, schema: &str) -> Result<()> {
+    let is_name = !schema.is_empty()
+        && schema.len() <= 63
+        && !schema.starts_with(|c: char| c.is_ascii_digit())
+        && schema.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+    if !is_name {
+        let detail = format!("schema: {schema:?} is not a name of at most 63 lower-case letters, digits and _");
+        return Err(Error::new(Reason::BadRequest, detail));
+    }
+    let there = sqlx::query("SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = $1")
+        .bind(schema)
+        .fetch_optional(&mut *connection)
+        .await
+        .map_err(|e| failed("look for the schema", &e))?;
+    if there.is_some() {
+        return Ok(());
+    }
+    let create = format!("CREATE SCHEMA IF NOT EXISTS {schema}");
+    let created = sqlx::query(AssertSqlSafe(create)).execute(connection).await;
+    match created {
+        // Another process was faster.
+        Err(e) if e.as_database_error().is_some_and(|e| e.is_unique_violation()) => Ok(()),
+        created => created.map(drop).map_err(|e| failed("create the schema", &e)),
+    }
+}

@@ -1,0 +1,16 @@
+//! The way of a write: queue, group, plan, one statement, commit.
+
+mod fold;
+mod group;
+mod load;
+mod overlay;
+mod position;
+mod queue;
+mod save;
+mod save_rows;
+mod wanted;
+mod writer;
+
+pub(crate) use position::Position;
+pub(crate) use queue::{Job, Queue};
+pub(crate) use writer::Writer;

@@ -1,0 +1,224 @@
+//! What the planner reads: the database as far as it was asked, under what the group did so far.
+//!
+//! The planner cannot wait, and a database must be asked for in advance. So what a plan is likely to read is loaded before
+//! it is made; what it reads besides is noted ([`Wanted`]), loaded, and the plan made again.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Mutex, PoisonError};
+
+use backend_api::effect::ReceiptRow;
+use backend_api::{
+    Account, AccountId, Blob, BlockRefs, Cid, Did, Email, Error, Handle, IdempotencyKey, Pos, Reason, RecordPath,
+    RecordRow, Repo, RepoId, Result, Row, RowKey, RowKind, View,
+};
+use bytes::Bytes;
+
+use super::wanted::Wanted;
+
+/// A block of one generation.
+#[derive(Debug, Clone, Default)]
+pub(super) struct BlockState {
+    /// References and length in the database; `None` while it was not asked.
+    pub stored: Option<Option<(u64, u32)>>,
+    /// References that the group added.
+    pub delta: i64,
+    /// Bytes that the group supplied.
+    pub supplied: Option<Bytes>,
+    /// The last mutation of the group that took a reference away.
+    pub released: Option<Pos>,
+}
+
+/// A set of which the database has a part that was asked for, and the group has changed some members.
+#[derive(Debug, Clone)]
+pub(super) struct Members<T> {
+    /// Members in the database, and whether these are all.
+    pub stored: Option<(BTreeSet<T>, bool)>,
+    /// Members that the group added or took away.
+    pub changed: BTreeMap<T, bool>,
+}
+
+impl<T> Default for Members<T> {
+    fn default() -> Self {
+        Self { stored: None, changed: BTreeMap::new() }
+    }
+}
+
+impl<T: Ord + Clone> Members<T> {
+    /// Up to `limit` members; `None` if the database must be asked for more.
+    fn some(&self, limit: usize) -> Option<Vec<T>> {
+        let (stored, is_all) = self.stored.as_ref()?;
+        let kept = stored.iter().filter(|member| !self.changed.contains_key(*member));
+        let added = self.changed.iter().filter(|(_, there)| **there).map(|(member, _)| member);
+        let found: Vec<T> = kept.chain(added).take(limit).cloned().collect();
+        (*is_all || found.len() == limit).then_some(found)
+    }
+}
+
+/// The state that a group is planned on.
+#[derive(Default)]
+pub(super) struct Overlay {
+    /// Generations above it began in this group: the database has nothing of them.
+    pub stored_pos: Pos,
+    pub accounts: HashMap<Did, Option<Account>>,
+    pub handles: HashMap<Handle, Option<Did>>,
+    pub emails: HashMap<Email, Option<Did>>,
+    pub repos: HashMap<RepoId, Option<Repo>>,
+    pub blocks: HashMap<(RepoId, Cid), BlockState>,
+    pub records: HashMap<(RepoId, RecordPath), Option<RecordRow>>,
+    pub blobs: HashMap<(AccountId, Cid), Option<Blob>>,
+    pub uses: HashMap<(RepoId, Cid), Members<RecordPath>>,
+    pub rows: HashMap<RowKey, Option<Row>>,
+    pub uniques: HashMap<(RowKind, u8, Vec<u8>), Option<Vec<u8>>>,
+    pub owned: HashMap<Did, Members<RowKey>>,
+    pub receipts: HashMap<(Did, IdempotencyKey), Option<ReceiptRow>>,
+    /// What a plan read that was not loaded.
+    missed: Mutex<Wanted>,
+}
+
+impl Overlay {
+    /// Forgets all that the database may have changed, or that is not worth keeping.
+    pub fn clear(&mut self, keep_heads: bool) {
+        /// Accounts and repos that are remembered from group to group.
+        const HEADS_MAX: usize = 20_000;
+        let heads = (std::mem::take(&mut self.accounts), std::mem::take(&mut self.repos));
+        *self = Self::default();
+        if keep_heads && heads.0.len() <= HEADS_MAX {
+            (self.accounts, self.repos) = heads;
+        }
+    }
+
+    /// True if the database has nothing of a generation.
+    pub fn is_new(&self, repo: RepoId) -> bool {
+        repo.0 > self.stored_pos.0
+    }
+
+    /// What plans read that was not loaded, since this was last asked.
+    pub fn take_missed(&self) -> Wanted {
+        std::mem::take(&mut *self.missed.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn missed<T>(&self, note: impl FnOnce(&mut Wanted)) -> Result<T> {
+        note(&mut self.missed.lock().unwrap_or_else(PoisonError::into_inner));
+        Err(Error::new(Reason::ReadFailed, "a plan read what was not loaded"))
+    }
+}
+
+impl View for Overlay {
+    fn account(&self, did: &Did) -> Result<Option<Account>> {
+        match self.accounts.get(did) {
+            Some(account) => Ok(account.clone()),
+            None => self.missed(|wanted| wanted.account(did)),
+        }
+    }
+
+    fn handle(&self, handle: &Handle) -> Result<Option<Did>> {
+        match self.handles.get(handle) {
+            Some(did) => Ok(did.clone()),
+            None => self.missed(|wanted| wanted.handle(handle)),
+        }
+    }
+
+    fn email(&self, email: &Email) -> Result<Option<Did>> {
+        match self.emails.get(email) {
+            Some(did) => Ok(did.clone()),
+            None => self.missed(|wanted| wanted.email(email)),
+        }
+    }
+
+    fn repo(&self, id: RepoId) -> Result<Option<Repo>> {
+        match self.repos.get(&id) {
+            Some(repo) => Ok(repo.clone()),
+            None if self.is_new(id) => Ok(None),
+            None => self.missed(|wanted| wanted.repo(id)),
+        }
+    }
+
+    fn record(&self, repo: RepoId, path: &RecordPath) -> Result<Option<RecordRow>> {
+        match self.records.get(&(repo, path.clone())) {
+            Some(record) => Ok(record.clone()),
+            None if self.is_new(repo) => Ok(None),
+            None => self.missed(|wanted| wanted.record(repo, path)),
+        }
+    }
+
+    fn block(&self, repo: RepoId, cid: &Cid) -> Result<Option<BlockRefs>> {
+        let Some(block) = self.blocks.get(&(repo, *cid)) else {
+            return if self.is_new(repo) { Ok(None) } else { self.missed(|wanted| wanted.block(repo, cid)) };
+        };
+        let stored = match block.stored {
+            Some(stored) => stored,
+            None if self.is_new(repo) => None,
+            None => return self.missed(|wanted| wanted.block(repo, cid)),
+        };
+        let supplied = block.supplied.as_ref().map(|bytes| bytes.len() as u32);
+        let Some(len) = stored.map(|(_, len)| len).or(supplied) else { return Ok(None) };
+        let refs = stored.map_or(0, |(refs, _)| refs).saturating_add_signed(block.delta);
+        Ok(Some(BlockRefs { refs, len }))
+    }
+
+    /// What the group itself added may be enough, without asking.
+    fn holds(&self, repo: RepoId, cid: &Cid, refs: u64) -> Result<Option<u32>> {
+        if let Some(block) = self.blocks.get(&(repo, *cid))
+            && let Some(bytes) = &block.supplied
+            && u64::try_from(block.delta).is_ok_and(|added| added >= refs)
+        {
+            return Ok(Some(bytes.len() as u32));
+        }
+        Ok(self.block(repo, cid)?.filter(|block| block.refs >= refs).map(|block| block.len))
+    }
+
+    fn blob(&self, account: AccountId, cid: &Cid) -> Result<Option<Blob>> {
+        match self.blobs.get(&(account, *cid)) {
+            Some(blob) => Ok(blob.clone()),
+            None if account.0 > self.stored_pos.0 => Ok(None),
+            None => self.missed(|wanted| wanted.blob(account, cid)),
+        }
+    }
+
+    fn blob_uses(&self, repo: RepoId, cid: &Cid, limit: usize) -> Result<Vec<RecordPath>> {
+        let members = self.uses.get(&(repo, *cid));
+        if self.is_new(repo) {
+            let added = members.into_iter().flat_map(|members| members.changed.iter().filter(|(_, there)| **there));
+            return Ok(added.take(limit).map(|(path, _)| path.clone()).collect());
+        }
+        match members.and_then(|members| members.some(limit)) {
+            Some(paths) => Ok(paths),
+            None => {
+                let changed = members.map_or(0, |members| members.changed.len());
+                self.missed(|wanted| wanted.uses(repo, cid, limit + changed))
+            }
+        }
+    }
+
+    fn row(&self, key: &RowKey) -> Result<Option<Row>> {
+        match self.rows.get(key) {
+            Some(row) => Ok(row.clone()),
+            None => self.missed(|wanted| wanted.row(key)),
+        }
+    }
+
+    fn row_unique(&self, kind: RowKind, index: u8, value: &[u8]) -> Result<Option<Vec<u8>>> {
+        match self.uniques.get(&(kind, index, value.to_vec())) {
+            Some(key) => Ok(key.clone()),
+            None => self.missed(|wanted| wanted.unique(kind, index, value)),
+        }
+    }
+
+    fn rows_owned(&self, did: &Did, limit: usize) -> Result<Vec<RowKey>> {
+        let members = self.owned.get(did);
+        match members.and_then(|members| members.some(limit)) {
+            Some(keys) => Ok(keys),
+            None => {
+                let changed = members.map_or(0, |members| members.changed.len());
+                self.missed(|wanted| wanted.owned(did, limit + changed))
+            }
+        }
+    }
+
+    fn receipt(&self, did: &Did, key: &IdempotencyKey) -> Result<Option<ReceiptRow>> {
+        match self.receipts.get(&(did.clone(), *key)) {
+            Some(receipt) => Ok(receipt.clone()),
+            None => self.missed(|wanted| wanted.receipt(did, key)),
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! What waits to be written, in two lanes, so that small mutations pass the large ones.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use backend_api::{Checked, Error, Reason, Receipt, Result};
+use tokio::sync::{Notify, oneshot};
+
+/// Above this a mutation waits in the lane of the large ones, of which each group takes one.
+const SMALL_BYTES_MAX: usize = 256 * 1024;
+/// A group takes no more small mutations, and no more bytes of them.
+const GROUP_JOBS_MAX: usize = 512;
+const GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// More than this does not wait in memory.
+const WAITING_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// What a mutation takes besides its bytes.
+const JOB_BYTES: usize = 512;
+
+/// A mutation, and who waits for its answer.
+pub(crate) struct Job {
+    pub checked: Box<Checked>,
+    pub answer: oneshot::Sender<Result<Receipt>>,
+}
+
+#[derive(Default)]
+struct Lanes {
+    small: VecDeque<(Job, usize)>,
+    large: VecDeque<(Job, usize)>,
+    bytes: usize,
+    closed: Option<Error>,
+}
+
+#[derive(Default)]
+pub(crate) struct Queue {
+    lanes: Mutex<Lanes>,
+    arrived: Notify,
+}
+
+impl Queue {
+    fn lanes(&self) -> MutexGuard<'_, Lanes> {
+        // Nothing under this lock can leave it half done.
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues mutations that keep their order.
+    ///
+    /// # Errors
+    /// [`Reason::Overloaded`] if they do not fit any more, and what the queue was closed with: none of them is queued then.
+    pub fn push(&self, jobs: Vec<Job>) -> Result<()> {
+        let jobs: Vec<_> =
+            jobs.into_iter().map(|job| (job.checked.bytes() + JOB_BYTES, job)).map(|(n, job)| (job, n)).collect();
+        let bytes: usize = jobs.iter().map(|(_, bytes)| bytes).sum();
+        let is_small = jobs.iter().all(|(_, bytes)| *bytes <= SMALL_BYTES_MAX);
+        let mut lanes = self.lanes();
+        if let Some(why) = &lanes.closed {
+            return Err(why.clone());
+        }
+        // What is above the bound by itself is taken when nothing waits.
+        if lanes.bytes > 0 && lanes.bytes + bytes > WAITING_BYTES_MAX {
+            let detail =
+                format!("{} bytes wait to be written, {WAITING_BYTES_MAX} may; nothing was written", lanes.bytes);
+            return Err(Error::new(Reason::Overloaded, detail));
+        }
+        lanes.bytes += bytes;
+        let lane = if is_small { &mut lanes.small } else { &mut lanes.large };
+        lane.extend(jobs);
+        drop(lanes);
+        self.arrived.notify_one();
+        Ok(())
+    }
+
+    /// The next group; `None` when the queue was closed and is empty.
+    pub async fn take(&self) -> Option<Vec<Job>> {
+        loop {
+            {
+                let mut lanes = self.lanes();
+                let group = lanes.group();
+                if !group.is_empty() {
+                    return Some(group);
+                }
+                if lanes.closed.is_some() {
+                    return None;
+                }
+            }
+            // A permit is kept for what arrives between the look and the wait.
+            self.arrived.notified().await;
+        }
+    }
+
+    /// Refuses what comes later, with this error.
+    pub fn close(&self, why: Error) {
+        self.lanes().closed.get_or_insert(why);
+        self.arrived.notify_one();
+    }
+}
+
+impl Lanes {
+    fn group(&mut self) -> Vec<Job> {
+        let mut group = Vec::new();
+        let mut group_bytes = 0;
+        while let Some((_, bytes)) = self.small.front() {
+            if group.len() >= GROUP_JOBS_MAX || (!group.is_empty() && group_bytes + bytes > GROUP_BYTES_MAX) {
+                break;
+            }
+            group_bytes += bytes;
+            group.extend(self.small.pop_front().map(|(job, _)| job));
+        }
+        if let Some((job, bytes)) = self.large.pop_front() {
+            group_bytes += bytes;
+            group.push(job);
+        }
+        self.bytes -= group_bytes;
+        group
+    }
+}

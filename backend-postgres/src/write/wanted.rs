@@ -1,0 +1,238 @@
+//! What is to be loaded before a plan can be made.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use backend_api::limits::ROWS_OWNED_MAX;
+use backend_api::mutation::{ImportTree, RepoCommit};
+use backend_api::{
+    Account, AccountId, Checked, Cid, Did, Email, Handle, IdempotencyKey, Op, RecordPath, RepoId, RowKey, RowKind,
+};
+
+use super::overlay::Overlay;
+
+/// Uses of a blob that are loaded when only one is wanted: with as many of them taken away in one mutation, more are asked
+/// for.
+const USES: usize = 16;
+
+/// Keys to be looked up.
+#[derive(Debug, Default)]
+pub(super) struct Wanted {
+    pub accounts: BTreeSet<Did>,
+    pub handles: BTreeSet<Handle>,
+    pub emails: BTreeSet<Email>,
+    pub repos: BTreeSet<RepoId>,
+    pub blocks: BTreeSet<(RepoId, Cid)>,
+    pub records: BTreeSet<(RepoId, RecordPath)>,
+    pub blobs: BTreeSet<(AccountId, Cid)>,
+    pub uses: BTreeMap<(RepoId, Cid), usize>,
+    pub rows: BTreeSet<RowKey>,
+    pub uniques: BTreeSet<(RowKind, u8, Vec<u8>)>,
+    pub owned: BTreeMap<Did, usize>,
+    pub receipts: BTreeSet<(Did, IdempotencyKey)>,
+}
+
+impl Wanted {
+    pub fn account(&mut self, did: &Did) {
+        self.accounts.insert(did.clone());
+    }
+
+    pub fn handle(&mut self, handle: &Handle) {
+        self.handles.insert(handle.clone());
+    }
+
+    pub fn email(&mut self, email: &Email) {
+        self.emails.insert(email.clone());
+    }
+
+    pub fn repo(&mut self, id: RepoId) {
+        self.repos.insert(id);
+    }
+
+    pub fn block(&mut self, repo: RepoId, cid: &Cid) {
+        self.blocks.insert((repo, *cid));
+    }
+
+    pub fn record(&mut self, repo: RepoId, path: &RecordPath) {
+        self.records.insert((repo, path.clone()));
+    }
+
+    pub fn blob(&mut self, account: AccountId, cid: &Cid) {
+        self.blobs.insert((account, *cid));
+    }
+
+    pub fn uses(&mut self, repo: RepoId, cid: &Cid, limit: usize) {
+        let wanted = self.uses.entry((repo, *cid)).or_default();
+        *wanted = limit.max(*wanted).max(USES);
+    }
+
+    pub fn row(&mut self, key: &RowKey) {
+        self.rows.insert(key.clone());
+    }
+
+    pub fn unique(&mut self, kind: RowKind, index: u8, value: &[u8]) {
+        self.uniques.insert((kind, index, value.to_vec()));
+    }
+
+    pub fn owned(&mut self, did: &Did, limit: usize) {
+        let wanted = self.owned.entry(did.clone()).or_default();
+        *wanted = limit.max(*wanted);
+    }
+
+    pub fn receipt(&mut self, did: &Did, key: &IdempotencyKey) {
+        self.receipts.insert((did.clone(), *key));
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.accounts.is_empty()
+            && self.handles.is_empty()
+            && self.emails.is_empty()
+            && self.repos.is_empty()
+            && self.blocks.is_empty()
+            && self.records.is_empty()
+            && self.blobs.is_empty()
+            && self.uses.is_empty()
+            && self.rows.is_empty()
+            && self.uniques.is_empty()
+            && self.owned.is_empty()
+            && self.receipts.is_empty()
+    }
+
+    /// What a plan of this mutation is likely to read, as far as the overlay knows where it is: of a repo that is not loaded
+    /// yet, nothing more than the account.
+    pub fn mutation(&mut self, overlay: &Overlay, checked: &Checked) {
+        let mutation = checked.mutation();
+        let did = &mutation.did;
+        if !overlay.receipts.contains_key(&(did.clone(), mutation.key)) {
+            self.receipt(did, &mutation.key);
+        }
+        let account = overlay.accounts.get(did);
+        if account.is_none() {
+            self.account(did);
+        }
+        let account = account.and_then(Option::as_ref);
+        for repo in account.into_iter().flat_map(|account| [account.repo, account.import]).flatten() {
+            if !overlay.repos.contains_key(&repo) && !overlay.is_new(repo) {
+                self.repo(repo);
+            }
+        }
+        for op in &mutation.ops {
+            self.names_and_rows(overlay, did, op);
+            if let Some(account) = account {
+                self.repo_op(overlay, checked, account, op);
+            }
+        }
+    }
+
+    fn names_and_rows(&mut self, overlay: &Overlay, did: &Did, op: &Op) {
+        let (handle, email) = match op {
+            Op::CreateAccount(new) => (new.handle.as_ref(), new.email.as_ref()),
+            Op::UpdateAccount(patch) => {
+                (patch.handle.as_ref().and_then(Option::as_ref), patch.email.as_ref().and_then(Option::as_ref))
+            }
+            _ => (None, None),
+        };
+        if let Some(handle) = handle.filter(|handle| !overlay.handles.contains_key(*handle)) {
+            self.handle(handle);
+        }
+        if let Some(email) = email.filter(|email| !overlay.emails.contains_key(*email)) {
+            self.email(email);
+        }
+        match op {
+            Op::DeleteAccount if !overlay.owned.contains_key(did) => self.owned(did, ROWS_OWNED_MAX + 1),
+            Op::PutRow { row, .. } => {
+                self.missing_row(overlay, &row.key);
+                for (index, value) in row.unique.iter().enumerate() {
+                    let (kind, index) = (row.key.kind, index as u8);
+                    match overlay.uniques.get(&(kind, index, value.clone())) {
+                        None => self.unique(kind, index, value),
+                        Some(Some(holder)) => self.missing_row(overlay, &RowKey { kind, key: holder.clone() }),
+                        Some(None) => {}
+                    }
+                }
+            }
+            Op::DeleteRow { key, .. } | Op::TakeRow(key) => self.missing_row(overlay, key),
+            _ => {}
+        }
+    }
+
+    fn missing_row(&mut self, overlay: &Overlay, key: &RowKey) {
+        if !overlay.rows.contains_key(key) {
+            self.row(key);
+        }
+    }
+
+    fn repo_op(&mut self, overlay: &Overlay, checked: &Checked, account: &Account, op: &Op) {
+        match op {
+            Op::Commit(commit) => {
+                if let Some(repo) = account.repo.filter(|repo| !overlay.is_new(*repo)) {
+                    self.commit(overlay, checked, account, repo, commit);
+                }
+            }
+            Op::ImportTree(step) if !overlay.is_new(step.import) => self.import_tree(overlay, checked, step),
+            Op::FinishImport(finish) if !overlay.is_new(finish.import) => {
+                self.missing_block(overlay, finish.import, &finish.data);
+            }
+            Op::PutBlob { cid, .. } => self.missing_blob(overlay, account, cid),
+            Op::DeleteBlob(cid) => {
+                self.missing_blob(overlay, account, cid);
+                self.missing_uses(overlay, account, cid);
+            }
+            _ => {}
+        }
+    }
+
+    fn commit(&mut self, overlay: &Overlay, checked: &Checked, account: &Account, repo: RepoId, commit: &RepoCommit) {
+        for op in &commit.records {
+            match overlay.records.get(&(repo, op.path.clone())) {
+                None => self.record(repo, &op.path),
+                // The blobs that the record refers to may go with it.
+                Some(old) => {
+                    for cid in old.iter().flat_map(|row| &row.blobs) {
+                        self.missing_blob(overlay, account, cid);
+                        self.missing_uses(overlay, account, cid);
+                    }
+                }
+            }
+        }
+        let old = commit.removed.iter().chain(commit.records.iter().filter_map(|op| op.old.as_ref()));
+        let new = commit.added.iter().chain(commit.records.iter().filter_map(|op| op.new.as_ref()));
+        let kept = new.filter(|cid| checked.supplied(cid).is_none());
+        let root = Some(&commit.data).filter(|root| checked.supplied(root).is_none());
+        for cid in old.chain(kept).chain(root) {
+            self.missing_block(overlay, repo, cid);
+        }
+    }
+
+    fn import_tree(&mut self, overlay: &Overlay, checked: &Checked, step: &ImportTree) {
+        for cid in step.nodes.iter().chain(step.records.iter().filter_map(|op| op.new.as_ref())) {
+            if checked.supplied(cid).is_none() {
+                self.missing_block(overlay, step.import, cid);
+            }
+        }
+        for op in &step.records {
+            if !overlay.records.contains_key(&(step.import, op.path.clone())) {
+                self.record(step.import, &op.path);
+            }
+        }
+    }
+
+    fn missing_block(&mut self, overlay: &Overlay, repo: RepoId, cid: &Cid) {
+        if overlay.blocks.get(&(repo, *cid)).is_none_or(|block| block.stored.is_none()) {
+            self.block(repo, cid);
+        }
+    }
+
+    fn missing_blob(&mut self, overlay: &Overlay, account: &Account, cid: &Cid) {
+        if !overlay.blobs.contains_key(&(account.id, *cid)) {
+            self.blob(account.id, cid);
+        }
+    }
+
+    fn missing_uses(&mut self, overlay: &Overlay, account: &Account, cid: &Cid) {
+        for repo in [account.repo, account.import].into_iter().flatten().filter(|repo| !overlay.is_new(*repo)) {
+            if overlay.uses.get(&(repo, *cid)).is_none_or(|members| members.stored.is_none()) {
+                self.uses(repo, cid, USES);
+            }
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! The one task of a process that writes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use backend_api::{Checked, Error, Kind, Reason, Receipt, Result};
+use sqlx::Postgres;
+use sqlx::pool::PoolConnection;
+use tokio::sync::oneshot;
+
+use super::group::{Made, Maker, Mode};
+use super::load::Failed;
+use super::overlay::Overlay;
+use super::position::Position;
+use crate::clock::Stopwatch;
+use crate::error::is_transient;
+use crate::shared::Shared;
+
+const DELAY_MIN: Duration = Duration::from_millis(2);
+const DELAY_MAX: Duration = Duration::from_millis(500);
+/// With so many processes that are always a turn faster something else is wrong.
+const RACES_MAX: u32 = 1_000;
+
+/// Takes groups from the queue until it is closed.
+pub(crate) struct Writer {
+    shared: Arc<Shared>,
+    overlay: Overlay,
+    known: Option<Position>,
+    connection: Option<PoolConnection<Postgres>>,
+    /// Set by a lost commit, until a later group holds the lock of the store's row: nothing of before can come after it.
+    must_turn: bool,
+}
+
+impl Writer {
+    pub fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, overlay: Overlay::default(), known: None, connection: None, must_turn: false }
+    }
+
+    /// Writes until the queue is closed and empty.
+    pub async fn run(mut self) {
+        while let Some(jobs) = self.shared.queue.take().await {
+            let (group, waiting): (Vec<_>, Vec<_>) = jobs.into_iter().map(|job| (job.checked, job.answer)).unzip();
+            self.group(group, waiting).await;
+        }
+    }
+
+    async fn group(&mut self, group: Vec<Box<Checked>>, waiting: Vec<oneshot::Sender<Result<Receipt>>>) {
+        let watch = Stopwatch::start();
+        let answers = match self.made(&group).await {
+            Ok(answers) => answers,
+            // What one of them brings up must not fail the others.
+            Err(e) if group.len() > 1 && matches!(e.kind(), Kind::Corrupt | Kind::Limit) => {
+                self.one_by_one(&group).await
+            }
+            Err(e) => group.iter().map(|_| Err(e.clone())).collect(),
+        };
+        self.shared.counters.group(answers.len() as u64, watch.elapsed_us());
+        for (waiting, answer) in waiting.into_iter().zip(answers) {
+            // Who dropped the call does not want to know.
+            let _ = waiting.send(answer);
+        }
+    }
+
+    async fn one_by_one(&mut self, group: &[Box<Checked>]) -> Vec<Result<Receipt>> {
+        let mut answers = Vec::with_capacity(group.len());
+        for one in group {
+            let answer = self.made(std::slice::from_ref(one)).await;
+            answers.push(answer.and_then(|mut answers| match answers.pop() {
+                Some(answer) => answer,
+                None => Err(Error::new(Reason::ReadFailed, "a group of one mutation has no answer")),
+            }));
+        }
+        answers
+    }
+
+    /// Makes a group, again and again while what keeps it from being made may pass.
+    async fn made(&mut self, group: &[Box<Checked>]) -> Result<Vec<Result<Receipt>>> {
+        let watch = Stopwatch::start();
+        let mut delay = DELAY_MIN;
+        let mut races = 0;
+        let mut may_be_committed = false;
+        loop {
+            let mode = if self.known.is_some() && !self.must_turn { Mode::Alone } else { Mode::Locked };
+            let failed = match self.attempt(mode, group).await {
+                Ok(Made::Done(answers, position)) => {
+                    self.known = Some(position);
+                    self.must_turn = false;
+                    self.shared.head.reached(position.seq);
+                    return Ok(answers);
+                }
+                Ok(Made::Raced) => {
+                    self.known = None;
+                    self.shared.counters.race();
+                    races += 1;
+                    if races < RACES_MAX {
+                        continue;
+                    }
+                    return Err(Error::new(
+                        Reason::Overloaded,
+                        "other processes were always faster; nothing was written",
+                    ));
+                }
+                Err(broken) => {
+                    self.known = None;
+                    // Whatever state it is in, it is not used again.
+                    drop(self.connection.take().map(PoolConnection::detach));
+                    may_be_committed |= broken.may_be_committed;
+                    self.must_turn |= broken.may_be_committed;
+                    broken.failed
+                }
+            };
+            let passes = matches!(&failed, Failed::Database(e) if is_transient(e)) || may_be_committed;
+            if passes && watch.elapsed() < self.shared.options.retry_for {
+                self.shared.counters.retry();
+                tokio::time::sleep(delay).await;
+                delay = (delay * 2).min(DELAY_MAX);
+                continue;
+            }
+            let error = failed.into_error("write a group of mutations");
+            if error.kind() == Kind::Stopped {
+                self.shared.stop(&error);
+            }
+            return Err(if may_be_committed { unknown(&error) } else { error });
+        }
+    }
+
+    async fn attempt(&mut self, mode: Mode, group: &[Box<Checked>]) -> Result<Made, super::group::Broken> {
+        if self.connection.is_none() {
+            self.connection = Some(self.shared.pool.acquire().await?);
+        }
+        let Some(connection) = self.connection.as_deref_mut() else {
+            return Err(sqlx::Error::PoolClosed.into());
+        };
+        let shared = &*self.shared;
+        let mut maker = Maker {
+            overlay: &mut self.overlay,
+            known: self.known,
+            epoch: shared.epoch,
+            clock: &*shared.options.clock,
+            channel: &shared.channel,
+            must_turn: self.must_turn,
+        };
+        maker.make(connection, mode, group).await
+    }
+}
+
+fn unknown(e: &Error) -> Error {
+    let detail =
+        format!("the connection was lost while the database committed, and it cannot be asked: {}", e.detail());
+    Error::new(Reason::SyncFailed, detail)
+}
