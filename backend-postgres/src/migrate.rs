@@ -86,8 +86,8 @@ async fn create_table(connection: &mut PgConnection) -> Result<()> {
     }
 }
 
-/// Creates the schema if it is not there.
-pub(crate) async fn create_schema(connection: &mut PgConnection, schema: &str) -> Result<()> {
+/// Checks the name of a schema, which becomes part of statements and settings.
+pub(crate) fn check_schema(schema: &str) -> Result<()> {
     let is_name = !schema.is_empty()
         && schema.len() <= 63
         && !schema.starts_with(|c: char| c.is_ascii_digit())
@@ -96,6 +96,11 @@ pub(crate) async fn create_schema(connection: &mut PgConnection, schema: &str) -
         let detail = format!("schema: {schema:?} is not a name of at most 63 lower-case letters, digits and _");
         return Err(Error::new(Reason::BadRequest, detail));
     }
+    Ok(())
+}
+
+/// Creates the schema if it is not there. Its name was checked.
+pub(crate) async fn create_schema(connection: &mut PgConnection, schema: &str) -> Result<()> {
     let there = sqlx::query("SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = $1")
         .bind(schema)
         .fetch_optional(&mut *connection)

@@ -249,10 +249,10 @@ impl Sweeper<'_> {
     /// Blocks without references are looked for in windows: a large repo does not hold the lock for long.
     async fn purge(&mut self, id: i64, pos: i64, after: Vec<u8>) -> Result<bool> {
         let query = sqlx::query(include_str!("../sql/purge_window.sql")).bind(id).bind(&after).bind(PURGED);
-        let row = query.fetch_one(&mut *self.connection).await.map_err(fail)?;
-        let Some(end) = row.optional_bytes(0)? else {
+        let Some(row) = query.fetch_optional(&mut *self.connection).await.map_err(fail)? else {
             return self.purge_commits(id, pos).await;
         };
+        let end = row.bytes(0)?;
         if self.left == 0 {
             return Ok(false);
         }

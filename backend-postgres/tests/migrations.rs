@@ -137,8 +137,23 @@ async fn stores_in_two_schemas_of_one_database_are_two() {
 #[test]
 fn statements_stay_within_plain_sql() {
     const BANNED: &[&str] = &[
-        "advisory", "create extension", "temporary", "temp table", "set session", "set local", " set_config", "discard ",
-        "create function", "do $$", "copy ", "declare ", "prepare ", "dblink", "pg_sleep", "superuser", "lo_",
+        "advisory",
+        "create extension",
+        "temporary",
+        "temp table",
+        "set session",
+        "set local",
+        " set_config",
+        "discard ",
+        "create function",
+        "do $$",
+        "copy ",
+        "declare ",
+        "prepare ",
+        "dblink",
+        "pg_sleep",
+        "superuser",
+        "lo_",
     ];
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut seen = 0;
@@ -146,7 +161,8 @@ fn statements_stay_within_plain_sql() {
         for entry in std::fs::read_dir(root.join(folder)).unwrap() {
             let path = entry.unwrap().path();
             let text = std::fs::read_to_string(&path).unwrap().to_lowercase();
-            let code: String = text.lines().map(|line| line.split("--").next().unwrap_or_default()).collect::<Vec<_>>().join("\n");
+            let code: String =
+                text.lines().map(|line| line.split("--").next().unwrap_or_default()).collect::<Vec<_>>().join("\n");
             for word in BANNED {
                 assert!(!code.contains(word), "{}: {word:?}", path.display());
             }
@@ -197,9 +213,19 @@ async fn dump_of_the_newest_version_is_what_is_written_now() {
 async fn rows(database: &Database) -> Vec<String> {
     let mut connection = connect(database).await;
     let mut out = Vec::new();
-    for table in
-        ["accounts", "repos", "blocks", "records", "commits", "blobs", "blob_uses", "links", "rows", "mutations", "events"]
-    {
+    for table in [
+        "accounts",
+        "repos",
+        "blocks",
+        "records",
+        "commits",
+        "blobs",
+        "blob_uses",
+        "links",
+        "rows",
+        "mutations",
+        "events",
+    ] {
         let sql = format!("SELECT t::text FROM public.{table} AS t ORDER BY 1");
         let found = sqlx::query(AssertSqlSafe(sql)).fetch_all(&mut connection).await.unwrap();
         out.extend(found.iter().map(|row| format!("{table}: {}", row.get::<String, _>(0))));
@@ -218,7 +244,9 @@ fn dump(database: &Database) {
     // What only psql understands, and what a session keeps.
     let text: Vec<&str> = text
         .lines()
-        .filter(|line| !line.starts_with('\\') && !line.starts_with("SET ") && !line.contains("set_config('search_path'"))
+        .filter(|line| {
+            !line.starts_with('\\') && !line.starts_with("SET ") && !line.contains("set_config('search_path'")
+        })
         .collect();
     let file = format!("{}/tests/dumps/{:04}.sql", env!("CARGO_MANIFEST_DIR"), MIGRATIONS.len());
     std::fs::write(file, text.join("\n") + "\n").unwrap();

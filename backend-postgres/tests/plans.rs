@@ -62,7 +62,17 @@ const HOT: &[Hot] = hot! {
 
 /// Tables that are too long to be read whole.
 const LONG: &[&str] = &[
-    "accounts", "repos", "blocks", "records", "commits", "blobs", "blob_uses", "links", "rows", "mutations", "events",
+    "accounts",
+    "repos",
+    "blocks",
+    "records",
+    "commits",
+    "blobs",
+    "blob_uses",
+    "links",
+    "rows",
+    "mutations",
+    "events",
     "changes",
 ];
 

@@ -23,7 +23,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::error::failed;
-use crate::migrate::{MIGRATIONS, create_schema, migrate};
+use crate::migrate::{MIGRATIONS, check_schema, create_schema, migrate};
 use crate::options::Options;
 use crate::shared::{Counters, Head, Shared, Watched, closed};
 use crate::write::{Position, Queue, Writer};
@@ -112,6 +112,7 @@ impl Drop for Postgres {
 }
 
 fn connect_options(options: &Options) -> Result<PgConnectOptions> {
+    check_schema(&options.schema)?;
     let url = options.url.parse::<PgConnectOptions>().map_err(|e| failed("read the URL", &e))?;
     let timeout_ms = options.statement_timeout.as_millis().to_string();
     let settings = [("search_path", options.schema.as_str()), ("statement_timeout", &timeout_ms)];

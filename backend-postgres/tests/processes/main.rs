@@ -165,7 +165,11 @@ fn check(said: &[Said], head: u64, count: u64, value: u64) {
     assert_eq!(count, head, "every number has its event");
     for (number, one) in said.iter().enumerate() {
         let numbers: Vec<u64> = one.seen.iter().map(|(seq, ..)| *seq).collect();
-        assert!(numbers.iter().copied().eq(1..=head), "process {number} saw {} of {head} events in order", numbers.len());
+        assert!(
+            numbers.iter().copied().eq(1..=head),
+            "process {number} saw {} of {head} events in order",
+            numbers.len()
+        );
         assert_eq!(one.seen, said[0].seen, "process {number} and process 0 saw the same frames");
     }
     let acked: BTreeMap<_, _> = said.iter().flat_map(|one| one.acked.clone()).collect();

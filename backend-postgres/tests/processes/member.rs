@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use backend_api::{
-    Backend, Expect, Firehose as _, IdempotencyKey, Kind, Mutation, Op, Receipt, Row, RowKind, Rows as _, Seq, Writes as _,
+    Backend, Expect, Firehose as _, IdempotencyKey, Kind, Mutation, Op, Receipt, Row, RowKind, Rows as _, Seq,
+    Writes as _,
 };
 use backend_postgres::{Options, Postgres};
 use conformance::{create_account, scene};
-use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 pub const URL: &str = "PROCESSES_URL";
 pub const NUMBER: &str = "PROCESSES_NUMBER";
@@ -27,6 +27,12 @@ fn tell(line: &str) {
     out.write_all(format!("{line}\n").as_bytes()).and_then(|()| out.flush()).unwrap();
 }
 
+/// The next line that the parent says.
+async fn input() -> String {
+    let line = tokio::task::spawn_blocking(|| std::io::stdin().lines().next().expect("the parent goes on").unwrap());
+    line.await.unwrap()
+}
+
 async fn work(url: &str, number: u64) {
     let mut options = Options::new(url);
     options.retry_for = Duration::from_secs(60);
@@ -39,14 +45,13 @@ async fn work(url: &str, number: u64) {
         writers.spawn(write(store.clone(), number, writer, stop.clone()));
     }
     tell("ready");
-    let mut input = BufReader::new(tokio::io::stdin()).lines();
-    assert_eq!(input.next_line().await.unwrap().as_deref(), Some("stop"));
+    assert_eq!(input().await, "stop");
     stop.store(true, Ordering::SeqCst);
     while let Some(ended) = writers.join_next().await {
         ended.unwrap();
     }
     tell("stopped");
-    last.store(input.next_line().await.unwrap().unwrap().parse().unwrap(), Ordering::SeqCst);
+    last.store(input().await.parse().unwrap(), Ordering::SeqCst);
     subscriber.await.unwrap();
     backend_api::Maintenance::close(&*store).await.unwrap();
     tell("ended");
