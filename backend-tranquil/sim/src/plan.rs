@@ -84,7 +84,7 @@ pub struct Plan {
     pub setup: Setup,
     /// What happens, each with a number of its own that decides its details.
     pub acts: Vec<(u64, Act)>,
-    /// The run ends when everything was compared after its first crash.
+    /// The run ends when everything was compared after its first crash, or with its last act.
     pub ends_after_crash: bool,
 }
 

@@ -15,7 +15,7 @@ use crate::fixture::Fixture;
 
 pub use compare::everything;
 pub use run::{Difference, Summary, run};
-pub use step::{Intent, Step, generate};
+pub use step::{Intent, Note, Step, generate};
 pub use world::{After, Person, World};
 
 /// Runs one history on two stores and compares every answer, and every so often everything that can be read.

@@ -97,6 +97,9 @@ pub fn run(plan: &Plan) -> Held<Report> {
             return world.compare().map(|()| world.report()).map_err(|e| Violation { act: i, ..e });
         }
     }
+    if plan.ends_after_crash {
+        return Ok(world.report());
+    }
     world.reseed(plan.seed, 3);
     world.end().map_err(|e| Violation { act: plan.acts.len(), ..e })
 }
