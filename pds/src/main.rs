@@ -8,6 +8,10 @@ use pds::Failure;
 use pds::config::{Config, template};
 
 /// An AT Protocol Personal Data Server.
+/// What callers allocate, the commit thread frees: an allocator that is good at this halves what memory costs a commit.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[derive(Parser)]
 #[command(name = "pds", version)]
 struct Cli {
