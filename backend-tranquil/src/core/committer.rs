@@ -1,23 +1,18 @@
 //! The one writer: plan, number, append, one sync, apply, publish, answer.
+//!
+//! While one cycle is being written, the next is planned on top of it. Nothing of a cycle is seen, and nobody in it is
+//! answered, before it is durable; if it fails, what was planned on top of it is planned again.
 
 use std::sync::Arc;
 
-use backend_api::{
-    Checked, Cid, Effect, Effects, Error, EventFrame, Micros, Plan, Reason, Receipt, RepoId, Result, Seq, Stamp, View,
-    plan,
-};
-use bytes::Bytes;
+use backend_api::{Checked, Error, EventFrame, Reason, Receipt, Result};
 
-use super::maintain;
-use super::shared::{Counters, Frozen, Shared, Tables};
-use super::space::goes_on;
+use super::draft::Draft;
+use super::shared::{Counters, Frozen, Shared};
 use crate::format::intent::Maintenance;
 use crate::format::value::Mark;
-use crate::log::{Cycle, Failed, LogWriter};
-use crate::meta::{Memtable, encode_effects};
-
-/// On a full disk a memtable may grow by this part more, for what goes on.
-const BONUS_PART: usize = 2;
+use crate::log::{Failed, LogWriter, Position, Sealed, Written};
+use crate::meta::Memtable;
 
 /// What the committer is asked to do.
 pub enum Job {
@@ -31,12 +26,6 @@ pub enum Job {
     Touch,
 }
 
-/// A job and who waits for it.
-pub struct Work<R> {
-    pub job: Job,
-    pub reply: R,
-}
-
 /// What a job is answered. A maintenance step or freeze is answered with an empty receipt.
 pub type Answer = Result<Receipt>;
 
@@ -44,88 +33,202 @@ pub type Answer = Result<Receipt>;
 pub struct Committer {
     shared: Arc<Shared>,
     log: LogWriter,
-    /// The newest numbers given out.
+    /// The newest numbers that are durable.
     last: Mark,
     freeze_wanted: bool,
+    /// The cycle that is being written, and the one planned on top of it.
+    flight: Option<Flight>,
+    next: Option<Flight>,
+    /// Emptied tables, for their room.
+    spare: Vec<Memtable>,
 }
 
-/// A cycle while its mutations are planned.
-struct Draft {
-    cycle: Cycle,
+/// A cycle that is planned and not yet durable.
+struct Flight {
+    jobs: Vec<Job>,
+    answers: Vec<Answer>,
+    /// What is to be written; nothing if nothing was taken, or while it is being written; or why it cannot be.
+    sealed: Result<Option<Sealed>>,
     pending: Memtable,
     events: Vec<EventFrame>,
     last: Mark,
     taken: u64,
-    /// Nothing in it but what goes on when the disk is full.
-    spared: bool,
+    freeze_wanted: bool,
+    begun_ns: u64,
 }
 
 impl Committer {
     pub fn new(shared: Arc<Shared>, log: LogWriter) -> Self {
         let last = shared.tables().mark;
         shared.space.begin();
-        Self { shared, log, last, freeze_wanted: false }
+        Self { shared, log, last, freeze_wanted: false, flight: None, next: None, spare: Vec::new() }
     }
 
-    /// Runs one cycle over some work and answers each. Answers come when everything in the cycle is durable and visible.
-    pub fn cycle<R>(&mut self, work: Vec<Work<R>>) -> Vec<(R, Answer)> {
-        if self.shared.stopped().is_some() {
-            return work.into_iter().map(|w| (w.reply, Err(self.shared.closed()))).collect();
+    /// True while a cycle is begun and has not landed.
+    pub const fn is_flying(&self) -> bool {
+        self.flight.is_some()
+    }
+
+    /// Begins a cycle, when none flies. What it gives is to be written, and then [`Committer::land`] to be called; at once
+    /// if there is nothing to write.
+    pub fn begin(&mut self, jobs: Vec<Job>) -> Option<Sealed> {
+        if self.shared.stopped().is_none() {
+            self.rotate_if_full();
         }
-        let begun_ns = self.shared.env.clock.monotonic_ns();
-        self.rotate_if_full();
-        if self.shared.stopped().is_some() {
-            return work.into_iter().map(|w| (w.reply, Err(self.shared.closed()))).collect();
+        let mut flight = self.plan(jobs);
+        let sealed = flight.take_sealed();
+        self.flight = Some(flight);
+        sealed
+    }
+
+    /// True if a cycle may be planned on top of the one that flies.
+    pub fn may_plan_ahead(&self) -> bool {
+        self.next.is_none()
+            && self.shared.stopped().is_none()
+            && !self.shared.space.is_full()
+            && !self.log.is_file_full()
+            && !self.must_wait()
+    }
+
+    /// Plans the cycle after the one that flies.
+    pub fn plan_ahead(&mut self, jobs: Vec<Job>) {
+        self.next = Some(self.plan(jobs));
+    }
+
+    /// What is to be written next, if the cycle that flies was written: before it lands, so that the disk has no rest.
+    pub fn follow(&mut self, written: Option<&Written>) -> Option<Sealed> {
+        if written.is_some_and(|w| !w.is_ok()) || self.flight.as_ref().is_some_and(|f| f.sealed.is_err()) {
+            return None;
         }
-        let (jobs, replies): (Vec<Job>, Vec<R>) = work.into_iter().map(|w| (w.job, w.reply)).unzip();
-        let answers = loop {
-            match self.attempt(&jobs) {
-                Ok(answers) => break answers,
-                // Once more for those that go on, and once more in the space of the reserve.
-                Err((_, Failed::NotWritten(e))) if e.reason() == Reason::StorageFull && self.yields(&e) => {}
-                Err((answers, failed)) => break self.failed(answers, failed),
+        self.next.as_mut()?.take_sealed()
+    }
+
+    /// The cycle that flies was written, or had nothing to write: answers its jobs, and then those of the next one too if
+    /// that one was lost with it. Otherwise the next one flies.
+    pub fn land(&mut self, written: Option<Written>) -> Vec<Vec<Answer>> {
+        let Some(flight) = self.flight.take() else { return Vec::new() };
+        let begun_ns = flight.begun_ns;
+        let next = self.next.take();
+        let mut landed = Vec::with_capacity(2);
+        match self.settle(flight, written) {
+            Ok(answers) => {
+                landed.push(answers);
+                self.flight = next;
             }
-        };
-        Counters::add(&self.shared.counters.refusals, answers.iter().filter(|a| a.is_err()).count() as u64);
+            Err((flight, failed)) => {
+                landed.push(self.try_again(flight, failed));
+                landed.extend(next.map(|next| self.replan(next)));
+            }
+        }
+        let refused = landed.iter().flatten().filter(|answer| answer.is_err()).count();
+        Counters::add(&self.shared.counters.refusals, refused as u64);
         if self.shared.stopped().is_none() {
             self.freeze_if_due();
         }
         let us = (self.shared.env.clock.monotonic_ns() - begun_ns) / 1_000;
         Counters::max(&self.shared.counters.cycle_us_max, us);
-        replies.into_iter().zip(answers).collect()
+        landed
     }
 
-    /// Plans the jobs and commits what is taken of them. After an error nothing is changed, and all may be tried again.
-    fn attempt(&mut self, jobs: &[Job]) -> Result<Vec<Answer>, (Vec<Answer>, Failed)> {
+    /// Plans jobs on top of whatever flies.
+    fn plan(&mut self, jobs: Vec<Job>) -> Flight {
+        let begun_ns = self.shared.env.clock.monotonic_ns();
+        let below = self.flight.as_ref();
         let mut draft = Draft {
             cycle: self.log.begin(),
-            pending: Memtable::default(),
+            pending: self.spare.pop().unwrap_or_default(),
             events: Vec::new(),
-            last: self.last,
+            last: below.map_or(self.last, |flight| flight.last),
             taken: 0,
             spared: true,
+            freeze_wanted: false,
         };
-        let answers: Vec<Answer> = {
-            let shared = Arc::clone(&self.shared);
-            let tables = shared.tables();
-            jobs.iter().map(|job| self.job(&tables, &mut draft, job)).collect()
+        let answers = if self.shared.stopped().is_some() {
+            jobs.iter().map(|_| Err(self.shared.closed())).collect()
+        } else {
+            draft.plan(&self.shared, below.map(|flight| &flight.pending).as_slice(), &jobs)
         };
-        if draft.cycle.is_empty() {
+        let sealed = if draft.cycle.is_empty() {
             self.log.discard(draft.cycle);
-            return Ok(answers);
+            Ok(None)
+        } else {
+            self.log.seal(draft.cycle, draft.spared).map(Some)
+        };
+        if let Ok(Some(sealed)) = &sealed {
+            put(&mut draft.last, sealed.after());
         }
+        let Draft { pending, events, last, taken, freeze_wanted, .. } = draft;
+        Flight { jobs, answers, sealed, pending, events, last, taken, freeze_wanted, begun_ns }
+    }
+
+    /// Publishes a cycle that is durable. After an error nothing is changed, and its jobs may be tried again.
+    fn settle(&mut self, mut flight: Flight, written: Option<Written>) -> Result<Vec<Answer>, (Flight, Failed)> {
+        if let Err(e) = &flight.sealed {
+            let failed = Failed::NotWritten(e.clone());
+            return Err((flight, failed));
+        }
+        self.freeze_wanted |= flight.freeze_wanted;
+        let Some(written) = written else {
+            self.give_back(flight.pending);
+            return Ok(flight.answers);
+        };
+        let bytes = match self.log.written(written) {
+            Ok(bytes) => bytes,
+            Err(failed) => return Err((flight, failed)),
+        };
         let counters = &self.shared.counters;
-        match self.log.commit(draft.cycle, draft.spared) {
-            Ok(bytes) => {
-                Counters::add(&counters.cycles, 1);
-                Counters::add(&counters.syncs, 1);
-                Counters::add(&counters.mutations, draft.taken);
-                Counters::add(&counters.log_bytes, bytes);
-                self.publish(draft.pending, draft.events, draft.last);
-                Ok(answers)
-            }
-            Err(failed) => Err((answers, failed)),
+        Counters::add(&counters.cycles, 1);
+        Counters::add(&counters.syncs, 1);
+        Counters::add(&counters.mutations, flight.taken);
+        Counters::add(&counters.log_bytes, bytes);
+        self.last = flight.last;
+        {
+            let mut tables = self.shared.tables_mut();
+            tables.active.absorb(&mut flight.pending);
+            tables.mark = flight.last;
         }
+        self.give_back(flight.pending);
+        if let Err(e) = self.shared.append_events(flight.events) {
+            // They are in the commit log, and in memory for those who follow; the next open writes them again.
+            self.shared.stop(&format!("the event log cannot be written: {e}"));
+        }
+        Ok(flight.answers)
+    }
+
+    fn give_back(&mut self, mut table: Memtable) {
+        table.clear();
+        self.spare.push(table);
+    }
+
+    /// A cycle failed: once more for those that go on, and once more in the space of the reserve.
+    fn try_again(&mut self, mut flight: Flight, mut failed: Failed) -> Vec<Answer> {
+        loop {
+            self.give_back(flight.pending);
+            match &failed {
+                Failed::NotWritten(e) if e.reason() == Reason::StorageFull && self.yields(e) => {}
+                _ => return self.failed(flight.answers, failed),
+            }
+            match self.alone(flight.jobs) {
+                Ok(answers) => return answers,
+                Err(other) => (flight, failed) = other,
+            }
+        }
+    }
+
+    /// What was planned on top of a cycle that failed is planned again, without it.
+    fn replan(&mut self, lost: Flight) -> Vec<Answer> {
+        self.give_back(lost.pending);
+        match self.alone(lost.jobs) {
+            Ok(answers) => answers,
+            Err((flight, failed)) => self.try_again(flight, failed),
+        }
+    }
+
+    /// A whole cycle in one go.
+    fn alone(&mut self, jobs: Vec<Job>) -> Result<Vec<Answer>, (Flight, Failed)> {
+        let mut flight = self.plan(jobs);
+        let written = flight.take_sealed().map(Sealed::write);
+        self.settle(flight, written)
     }
 
     /// The log found no space. True if there is another way: without what does not go on, or with the reserve.
@@ -133,95 +236,6 @@ impl Committer {
         let was_full = self.shared.space.is_full();
         self.shared.space.short(error);
         !was_full || self.shared.space.give_up()
-    }
-
-    /// Whether a job is taken now. On a full disk only what goes on is, as far as memory holds it: it may be long until
-    /// the next drain.
-    fn admit(&self, tables: &Tables, draft: &Draft, goes_on: bool) -> Result<()> {
-        let space = &self.shared.space;
-        if !space.is_full() {
-            return Ok(());
-        }
-        let options = &self.shared.options;
-        let held = tables.active.bytes() + draft.pending.bytes();
-        let held_max = options.memtable_bytes_max + options.memtable_bytes_max / BONUS_PART;
-        let waits = self.shared.events.waiting_bytes() + draft.events.iter().map(|e| e.frame.len()).sum::<usize>();
-        if goes_on
-            && (!space.is_stuck() || tables.frozen.is_none() || held < held_max)
-            && waits < options.memtable_bytes_max
-        {
-            return Ok(());
-        }
-        Err(space.refusal())
-    }
-
-    fn job(&mut self, tables: &Tables, draft: &mut Draft, job: &Job) -> Answer {
-        match job {
-            Job::Mutation(checked) => {
-                let goes_on = goes_on(checked.mutation());
-                if let Err(full) = self.admit(tables, draft, goes_on) {
-                    // What was taken before is answered as it was.
-                    let mutation = checked.mutation();
-                    let receipt = tables.layers(Some(&draft.pending)).receipt(&mutation.did, &mutation.key)?;
-                    receipt.ok_or(full)?;
-                }
-                self.mutation(tables, draft, checked).inspect(|_| draft.spared &= goes_on)
-            }
-            Job::Maintenance(step) => {
-                self.admit(tables, draft, true)?;
-                let done = maintain::apply(step, tables, &draft.pending)?;
-                draft.pending.absorb(done);
-                draft.cycle.maintenance(step);
-                draft.last.at = draft.last.at.max(step.at.0);
-                Ok(nothing())
-            }
-            Job::Freeze => {
-                self.freeze_wanted = true;
-                Ok(nothing())
-            }
-            Job::Touch => Ok(nothing()),
-        }
-    }
-
-    fn mutation(&self, tables: &Tables, draft: &mut Draft, checked: &Checked) -> Answer {
-        let now = self.shared.env.clock.now();
-        let stamp = Stamp {
-            pos: backend_api::Pos(draft.last.pos + 1),
-            at: Micros(now.0.max(draft.last.at)),
-            first_seq: Seq::new(draft.last.seq)?.plus(1)?,
-        };
-        let planned = plan(&tables.layers(Some(&draft.pending)), checked, stamp)?;
-        let effects = match planned {
-            Plan::Take(effects) => effects,
-            Plan::Again(receipt) => return Ok(receipt),
-        };
-        let frames = frames(checked, &effects, stamp)?;
-        let mutation = checked.mutation();
-        let places = draft.cycle.places(&mutation.blocks);
-        let sum = encode_effects(&effects, &mut draft.pending, &|i| places[i]);
-        draft.cycle.mutation(checked, &effects.events, stamp, sum, commit_repo(&effects));
-        draft.last.pos = stamp.pos.0;
-        draft.last.at = stamp.at.0;
-        draft.last.seq += frames.len() as u64;
-        draft.taken += 1;
-        draft.events.extend(frames);
-        Ok(effects.receipt)
-    }
-
-    /// The cycle is durable: what it did becomes the state, and its events are seen.
-    fn publish(&mut self, pending: Memtable, events: Vec<EventFrame>, mut last: Mark) {
-        let at = self.log.position();
-        (last.cycle, last.chain, last.file, last.offset) = (at.cycle, at.chain, at.file, at.offset);
-        self.last = last;
-        {
-            let mut tables = self.shared.tables_mut();
-            tables.active.absorb(pending);
-            tables.mark = last;
-        }
-        if let Err(e) = self.shared.append_events(events) {
-            // They are in the commit log, and in memory for those who follow; the next open writes them again.
-            self.shared.stop(&format!("the event log cannot be written: {e}"));
-        }
     }
 
     fn failed(&self, answers: Vec<Answer>, failed: Failed) -> Vec<Answer> {
@@ -250,8 +264,7 @@ impl Committer {
             match self.log.rotate() {
                 Ok(()) => {
                     Counters::add(&self.shared.counters.rotations, 1);
-                    let at = self.log.position();
-                    (self.last.file, self.last.offset) = (at.file, at.offset);
+                    put(&mut self.last, self.log.position());
                 }
                 // What failed may be on disk or not: nothing may be built on it.
                 Err(e) if e.reason() == Reason::SyncFailed => self.shared.stop(e.detail()),
@@ -294,28 +307,13 @@ impl Committer {
     }
 }
 
-fn nothing() -> Receipt {
-    Receipt { pos: backend_api::Pos(0), at: Micros(0), first_seq: Seq::ZERO, events: 0, taken: Vec::new() }
-}
-
-/// The generation that a plan's commit goes to; 0 if there is none.
-pub(super) fn commit_repo(effects: &Effects) -> RepoId {
-    let commit = effects.changes.iter().find_map(|effect| match effect {
-        Effect::Commit(repo, _, _) => Some(*repo),
-        _ => None,
-    });
-    commit.unwrap_or(RepoId(0))
-}
-
-/// The frames of a plan's events.
-pub(super) fn frames(checked: &Checked, effects: &Effects, stamp: Stamp) -> Result<Vec<EventFrame>> {
-    let mutation = checked.mutation();
-    let block = |cid: &Cid| checked.supplied(cid).map(|i| &mutation.blocks[i]);
-    let mut frames = Vec::with_capacity(effects.events.len());
-    for (i, event) in effects.events.iter().enumerate() {
-        let seq = stamp.first_seq.plus(i as u64)?;
-        let frame = backend_api::frame::event(mutation, event, seq, stamp.at, &block)?;
-        frames.push(EventFrame { seq, at: stamp.at, frame: Bytes::from(frame) });
+impl Flight {
+    fn take_sealed(&mut self) -> Option<Sealed> {
+        self.sealed.as_mut().ok()?.take()
     }
-    Ok(frames)
+}
+
+/// A mark stands at a place in the log.
+const fn put(mark: &mut Mark, at: Position) {
+    (mark.cycle, mark.chain, mark.file, mark.offset) = (at.cycle, at.chain, at.file, at.offset);
 }

@@ -6,23 +6,23 @@ use backend_api::{Result, Row, View};
 use super::shared::Tables;
 use crate::format::intent::Maintenance;
 use crate::format::key::{self, Space};
-use crate::meta::{BlockChange, Memtable};
+use crate::meta::{BlockChange, Layers, Memtable};
 
 const FORGET: BlockChange = BlockChange { reset: true, delta: 0, place: None, released: 0 };
 
-/// What a step does on top of what its cycle did before. After an error nothing of it counts.
-pub fn apply(step: &Maintenance, tables: &Tables, pending: &Memtable) -> Result<Memtable> {
+/// What a step does on top of what was done before it, newest first. After an error nothing of it counts.
+pub fn apply(step: &Maintenance, tables: &Tables, before: &[&Memtable]) -> Result<Memtable> {
     let mut done = Memtable::default();
     for (repo, cid, released) in &step.release {
-        let block = tables.layers_over(&[&done, pending]).block_value(*repo, cid)?;
+        let block = over(&done, before, tables).block_value(*repo, cid)?;
         if block.is_some_and(|b| b.refs == 0 && b.released == *released) {
             done.block((*repo, *cid), FORGET);
         }
     }
     for (row, at) in &step.expire {
-        let stored = tables.layers_over(&[&done, pending]).row(row)?;
+        let stored = over(&done, before, tables).row(row)?;
         if let Some(row) = stored.filter(|row| row.expires_at == Some(*at)) {
-            forget_row(&row, tables, pending, &mut done)?;
+            forget_row(&row, tables, before, &mut done)?;
         }
     }
     for key in &step.delete {
@@ -38,12 +38,16 @@ pub fn apply(step: &Maintenance, tables: &Tables, pending: &Memtable) -> Result<
     Ok(done)
 }
 
-fn forget_row(row: &Row, tables: &Tables, pending: &Memtable, done: &mut Memtable) -> Result<()> {
+fn over<'a>(done: &'a Memtable, before: &'a [&'a Memtable], tables: &'a Tables) -> Layers<'a> {
+    tables.layers_over(std::iter::once(done).chain(before.iter().copied()))
+}
+
+fn forget_row(row: &Row, tables: &Tables, before: &[&Memtable], done: &mut Memtable) -> Result<()> {
     let kind = row.key.kind;
     done.row(key::row(&row.key), None);
     for (index, value) in row.unique.iter().enumerate() {
         // The value may have passed to another row since this one expired.
-        let holder = tables.layers_over(&[done, pending]).row_unique(kind, index as u8, value)?;
+        let holder = over(done, before, tables).row_unique(kind, index as u8, value)?;
         if holder.as_ref() == Some(&row.key.key) {
             done.row(key::row_unique(kind, index as u8, value), None);
         }

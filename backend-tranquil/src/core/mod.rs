@@ -5,6 +5,7 @@
 
 mod checkpoint;
 mod committer;
+mod draft;
 mod keeper;
 mod maintain;
 mod open;
@@ -16,7 +17,7 @@ mod space;
 mod tail;
 
 pub use checkpoint::{Checkpointer, Drained};
-pub use committer::{Answer, Committer, Job, Work};
+pub use committer::{Answer, Committer, Job};
 pub use keeper::Keeper;
 pub use open::{Opened, mark_of};
 pub use point::{Fetched, generation_in, place_in};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use backend_api::{Block, Checked, Error, Kind, Reason, Result, replan};
 
-use super::committer::{commit_repo, frames};
+use super::draft::{commit_repo, frames};
 use super::maintain;
 use super::shared::{Counters, Shared};
 use crate::format::intent::Intent;
@@ -27,8 +27,8 @@ pub fn apply(shared: &Arc<Shared>, cycle: ScannedCycle, after: Position) -> Resu
         let tables = shared.tables();
         match item {
             Item::Maintenance(step) => {
-                let done = maintain::apply(&step, &tables, &pending)?;
-                pending.absorb(done);
+                let mut done = maintain::apply(&step, &tables, &[&pending])?;
+                pending.absorb(&mut done);
                 last.at = last.at.max(step.at.0);
             }
             Item::Mutation(intent, blocks, places) => {
@@ -47,7 +47,7 @@ pub fn apply(shared: &Arc<Shared>, cycle: ScannedCycle, after: Position) -> Resu
                     return Err(wrong(&format!("the metadata stands at mutation {}", last.pos)));
                 }
                 let (intent, checked) = checked(*intent, blocks)?;
-                let layers = tables.layers(Some(&pending));
+                let layers = tables.layers_over([&pending]);
                 let effects = replan(&layers, &checked, stamp).map_err(|e| match e.kind() {
                     // The view could not be read: that says nothing about what is stored.
                     Kind::Busy | Kind::Stopped => e,
@@ -71,7 +71,7 @@ pub fn apply(shared: &Arc<Shared>, cycle: ScannedCycle, after: Position) -> Resu
     (last.cycle, last.chain, last.file, last.offset) = (after.cycle, after.chain, after.file, after.offset);
     {
         let mut tables = shared.tables_mut();
-        tables.active.absorb(pending);
+        tables.active.absorb(&mut pending);
         tables.mark = last;
     }
     shared.append_events(events)

@@ -207,15 +207,10 @@ impl Shared {
 }
 
 impl Tables {
-    /// The layers, with what a cycle has done so far on top.
-    pub fn layers<'a>(&'a self, pending: Option<&'a Memtable>) -> Layers<'a> {
-        self.layers_over(pending.as_slice())
-    }
-
     /// The layers, with some tables on top, newest first.
-    pub fn layers_over<'a>(&'a self, newer: &[&'a Memtable]) -> Layers<'a> {
-        let mut tables = Vec::with_capacity(newer.len() + 2);
-        tables.extend_from_slice(newer);
+    pub fn layers_over<'a>(&'a self, newer: impl IntoIterator<Item = &'a Memtable>) -> Layers<'a> {
+        let mut tables = Vec::with_capacity(4);
+        tables.extend(newer);
         tables.push(&self.active);
         tables.extend(self.frozen.as_deref().map(|f| &f.table));
         Layers { tables, store: &*self.store }

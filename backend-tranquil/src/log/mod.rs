@@ -14,4 +14,4 @@ pub use files::LogFiles;
 pub use hint::write as write_hint;
 pub use scan::{CycleScan, Item, Scanned, ScannedCycle, Start};
 pub use tail::{Tail, classify, is_zero};
-pub use writer::{Cycle, Failed, LogWriter, Position, Sizes};
+pub use writer::{Cycle, Failed, LogWriter, Position, Sealed, Sizes, Written};

@@ -34,7 +34,7 @@ pub struct LogWriter {
     sizes: Sizes,
     /// The end of what is allocated of the file.
     room: u64,
-    buffer: Vec<u8>,
+    buffers: Vec<Vec<u8>>,
 }
 
 /// Sizes of log files.
@@ -55,6 +55,46 @@ pub struct Cycle {
     chain: Chain,
 }
 
+/// A cycle with its end: whole, and not yet on disk.
+pub struct Sealed {
+    bytes: Vec<u8>,
+    file: Arc<dyn File>,
+    before: Position,
+    after: Position,
+}
+
+/// A cycle that was to be written, and what came of it.
+pub struct Written {
+    sealed: Sealed,
+    result: Result<(), Unwritten>,
+}
+
+enum Unwritten {
+    Write(std::io::Error),
+    Sync(std::io::Error),
+}
+
+impl Sealed {
+    /// Where the next cycle goes when this one is on disk.
+    pub const fn after(&self) -> Position {
+        self.after
+    }
+
+    /// Writes the cycle and syncs it: one write, one sync. On any thread, one cycle after the other.
+    pub fn write(self) -> Written {
+        let written = self.file.write_all_at(&self.bytes, self.before.offset).map_err(Unwritten::Write);
+        let result = written.and_then(|()| self.file.sync().map_err(Unwritten::Sync));
+        Written { sealed: self, result }
+    }
+}
+
+impl Written {
+    /// True if the cycle counts.
+    pub const fn is_ok(&self) -> bool {
+        self.result.is_ok()
+    }
+}
+
 /// What became of a cycle that was not committed.
 pub enum Failed {
     /// Nothing of it will ever count, and the log takes further cycles.
@@ -67,7 +107,7 @@ impl LogWriter {
     /// Goes on at a position in a file that is there.
     pub fn resume(files: Arc<LogFiles>, at: Position, sizes: Sizes) -> Result<Self> {
         let file = files.get(at.file)?;
-        let mut log = Self { files, file, at, sizes, room: at.offset, buffer: Vec::new() };
+        let mut log = Self { files, file, at, sizes, room: at.offset, buffers: Vec::new() };
         // With little space left there is less room, and the first write finds out: opening matters more.
         if let Err(e) = log.claim(at.offset.max(sizes.file_bytes) + sizes.kept_bytes) {
             tracing::warn!(error = %e, "no space to preallocate the log file");
@@ -82,7 +122,7 @@ impl LogWriter {
         let next = NextFile::prepare(&files, before, sizes)?;
         let (file, room) = (Arc::clone(&next.file), next.room);
         let at = next.put_in_place(&files)?;
-        Ok(Self { files, file, at, sizes, room, buffer: Vec::new() })
+        Ok(Self { files, file, at, sizes, room, buffers: Vec::new() })
     }
 
     pub const fn position(&self) -> Position {
@@ -106,14 +146,17 @@ impl LogWriter {
 
     /// Starts to put a cycle together.
     pub fn begin(&mut self) -> Cycle {
-        let mut bytes = std::mem::take(&mut self.buffer);
+        let mut bytes = self.buffers.pop().unwrap_or_default();
         bytes.clear();
         Cycle { bytes, file: self.at.file, start: self.at.offset, frames: 0, chain: Chain::after(self.at.chain) }
     }
 
-    /// Writes the cycle and syncs it: one write, one sync. The cycle counts if and only if this returns `Ok`. One that is
-    /// not `spared` leaves the kept bytes behind it.
-    pub fn commit(&mut self, mut cycle: Cycle, spared: bool) -> Result<u64, Failed> {
+    /// Ends a cycle, and makes sure of its room: what does not fit is not begun. The next cycle may be put together as if
+    /// this one were on disk. One that is not `spared` leaves the kept bytes behind it.
+    ///
+    /// # Errors
+    /// That there is no space. The log is where it was.
+    pub fn seal(&mut self, mut cycle: Cycle, spared: bool) -> Result<Sealed> {
         let end = CycleEnd {
             cycle: self.at.cycle + 1,
             start: cycle.start,
@@ -122,34 +165,37 @@ impl LogWriter {
             chain: cycle.chain.value(),
         };
         end.append(&mut cycle.bytes, self.files.store());
-        let path = self.files.path(self.at.file);
         let kept = if spared { 0 } else { self.sizes.kept_bytes };
-        // Room first: what does not fit is not begun.
-        if let Err(error) = self.claim(cycle.start + cycle.bytes.len() as u64 + kept) {
-            return Err(Failed::NotWritten(error));
-        }
-        if let Err(e) = self.file.write_all_at(&cycle.bytes, cycle.start) {
-            let error = failed("append to", &path, &e);
-            self.room = cycle.start;
-            // A full disk is no damage: what was written of the cycle is cut off, and its end was not reached.
-            let cut = self.file.set_len(cycle.start).and_then(|()| self.file.sync());
-            return Err(match cut {
-                Ok(()) if error.reason() == Reason::StorageFull => {
-                    self.claim_what_is_kept();
-                    Failed::NotWritten(error)
-                }
-                _ => Failed::Unknown(error),
-            });
-        }
-        if let Err(e) = self.file.sync() {
-            return Err(Failed::Unknown(unsynced(&path, &e)));
-        }
-        let written = cycle.bytes.len() as u64;
-        self.at.offset += written;
-        self.at.cycle = end.cycle;
-        self.at.chain = end.chain;
-        self.buffer = cycle.bytes;
-        Ok(written)
+        let offset = cycle.start + cycle.bytes.len() as u64;
+        self.claim(offset + kept)?;
+        let before = self.at;
+        self.at = Position { file: before.file, offset, cycle: end.cycle, chain: end.chain };
+        Ok(Sealed { bytes: cycle.bytes, file: Arc::clone(&self.file), before, after: self.at })
+    }
+
+    /// Takes notice of a cycle that was written: its bytes, if it counts. If not, the log goes back to before it, and what
+    /// was sealed behind it counts no more either.
+    pub fn written(&mut self, written: Written) -> Result<u64, Failed> {
+        let Written { sealed, result } = written;
+        let bytes = sealed.bytes.len() as u64;
+        let path = self.files.path(sealed.before.file);
+        self.buffers.push(sealed.bytes);
+        let Err(unwritten) = result else { return Ok(bytes) };
+        self.at = sealed.before;
+        let error = match unwritten {
+            Unwritten::Write(e) => failed("append to", &path, &e),
+            Unwritten::Sync(e) => return Err(Failed::Unknown(unsynced(&path, &e))),
+        };
+        self.room = self.at.offset;
+        // A full disk is no damage: what was written of the cycle is cut off, and its end was not reached.
+        let cut = self.file.set_len(self.at.offset).and_then(|()| self.file.sync());
+        Err(match cut {
+            Ok(()) if error.reason() == Reason::StorageFull => {
+                self.claim_what_is_kept();
+                Failed::NotWritten(error)
+            }
+            _ => Failed::Unknown(error),
+        })
     }
 
     /// Allocates the file up to there.
@@ -173,7 +219,7 @@ impl LogWriter {
 
     /// Gives a cycle's memory back without writing it.
     pub fn discard(&mut self, cycle: Cycle) {
-        self.buffer = cycle.bytes;
+        self.buffers.push(cycle.bytes);
     }
 
     /// Cuts off the preallocated rest, so that the next open has nothing to search.

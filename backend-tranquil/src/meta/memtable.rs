@@ -88,14 +88,22 @@ impl Memtable {
         self.rows.insert(key, value);
     }
 
-    /// Lays all of a newer table over this one.
-    pub fn absorb(&mut self, newer: Self) {
-        for (id, change) in newer.blocks {
+    /// Lays all of a newer table over this one, and leaves it empty, with its room.
+    pub fn absorb(&mut self, newer: &mut Self) {
+        for (id, change) in newer.blocks.drain() {
             self.block(id, change);
         }
-        for (key, value) in newer.rows.into_entries() {
+        for (key, value) in std::mem::take(&mut newer.rows).into_entries() {
             self.row(key, value);
         }
+        newer.bytes = 0;
+    }
+
+    /// Empties the table; its room stays.
+    pub fn clear(&mut self) {
+        self.blocks.clear();
+        self.rows = Rows::default();
+        self.bytes = 0;
     }
 
     /// Memory, roughly, and never less than what was put in.

@@ -1,18 +1,29 @@
 //! The commit thread.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::Reply;
 use super::drainer::Signal;
+use super::pen::Pen;
 use super::queue::Queue;
-use crate::core::{Committer, Counters, Job, Shared, Work};
+use super::{Reply, Work};
+use crate::core::{Answer, Committer, Counters, Job, Shared};
 
 /// What the thread owns.
 pub struct CommitLoop {
-    pub shared: Arc<Shared>,
-    pub committer: Committer,
-    pub queue: Arc<Queue>,
-    pub drains: Arc<Signal>,
+    shared: Arc<Shared>,
+    committer: Committer,
+    queue: Arc<Queue>,
+    drains: Arc<Signal>,
+    pen: Pen,
+    /// Who waits for the cycles that are begun, in order.
+    waiting: VecDeque<Waiting>,
+}
+
+struct Waiting {
+    replies: Vec<Reply>,
+    /// Among them is one that waits for a drain.
+    for_drain: bool,
 }
 
 /// Answers everybody and tells the drainer, also when the thread panics: a waiter is never forgotten.
@@ -33,6 +44,11 @@ impl Drop for Ending {
 }
 
 impl CommitLoop {
+    pub fn new(shared: &Arc<Shared>, committer: Committer, queue: &Arc<Queue>, drains: &Arc<Signal>, pen: Pen) -> Self {
+        let (shared, queue, drains) = (Arc::clone(shared), Arc::clone(queue), Arc::clone(drains));
+        Self { shared, committer, queue, drains, pen, waiting: VecDeque::new() }
+    }
+
     /// Until the queue is closed and empty.
     pub fn run(mut self) {
         let ending = Ending {
@@ -42,26 +58,80 @@ impl CommitLoop {
         };
         let drains = Arc::clone(&self.drains);
         let wait_idle = |shared: &Shared| drains.wait_idle(shared);
-        while let Some(work) = self.queue.take() {
-            if self.committer.must_wait() {
-                Counters::add(&self.shared.counters.stalls, 1);
-                self.drains.hurry();
-                wait_idle(&self.shared);
-            }
-            self.cycle(work);
-        }
+        while self.turn(&wait_idle) {}
         self.finish(&wait_idle);
         drop(ending);
     }
 
-    /// One cycle, and what follows from it for others.
-    pub fn cycle(&mut self, work: Vec<Work<Reply>>) {
-        let is_waited_for = work.iter().any(|w| matches!(w.job, Job::Freeze));
-        for (reply, answer) in self.committer.cycle(work) {
-            // A caller that went away has no need of its answer.
-            drop(reply.send(answer));
+    /// True while a cycle is begun and not answered.
+    pub const fn is_flying(&self) -> bool {
+        self.committer.is_flying()
+    }
+
+    /// True if no cycle should begin before a drain has ended.
+    pub fn must_wait(&self) -> bool {
+        self.committer.must_wait()
+    }
+
+    /// Begins a cycle, or ends the one that is begun, with the next one planned meanwhile. False when the queue is closed
+    /// and empty.
+    pub fn turn(&mut self, wait_idle: &dyn Fn(&Shared)) -> bool {
+        if self.committer.is_flying() {
+            if self.committer.may_plan_ahead()
+                && let Some(work) = self.queue.take_now()
+            {
+                let jobs = self.jobs_of(work);
+                self.committer.plan_ahead(jobs);
+            }
+            self.land();
+            return true;
         }
-        if is_waited_for {
+        let Some(work) = self.queue.take() else { return false };
+        if self.committer.must_wait() {
+            Counters::add(&self.shared.counters.stalls, 1);
+            self.drains.hurry();
+            wait_idle(&self.shared);
+        }
+        let alone = work.len() == 1;
+        let jobs = self.jobs_of(work);
+        let sealed = self.committer.begin(jobs);
+        if alone {
+            // Nobody else is there to be planned for meanwhile: another thread would only cost the way to it.
+            let written = sealed.map(crate::log::Sealed::write);
+            let landed = self.committer.land(written);
+            self.answer(landed);
+        } else {
+            self.pen.begin(sealed);
+        }
+        true
+    }
+
+    fn jobs_of(&mut self, work: Vec<Work>) -> Vec<Job> {
+        let for_drain = work.iter().any(|w| matches!(w.job, Job::Freeze));
+        let (jobs, replies) = work.into_iter().map(|w| (w.job, w.reply)).unzip();
+        self.waiting.push_back(Waiting { replies, for_drain });
+        jobs
+    }
+
+    fn land(&mut self) {
+        let written = self.pen.end();
+        let next = self.committer.follow(written.as_ref());
+        self.pen.begin(next);
+        let landed = self.committer.land(written);
+        self.answer(landed);
+    }
+
+    fn answer(&mut self, landed: Vec<Vec<Answer>>) {
+        let mut for_drain = false;
+        for answers in landed {
+            let Some(waiting) = self.waiting.pop_front() else { break };
+            for_drain |= waiting.for_drain;
+            for (reply, answer) in waiting.replies.into_iter().zip(answers) {
+                // A caller that went away has no need of its answer.
+                drop(reply.send(answer));
+            }
+        }
+        if for_drain {
             self.drains.hurry();
         } else if self.shared.stopped().is_some()
             || self.shared.space.is_full()
@@ -73,6 +143,9 @@ impl CommitLoop {
 
     /// A clean end: everything drained, the log file without its preallocated rest.
     pub fn finish(&mut self, wait_idle: &dyn Fn(&Shared)) {
+        while self.committer.is_flying() {
+            self.land();
+        }
         if self.shared.stopped().is_some() {
             return;
         }

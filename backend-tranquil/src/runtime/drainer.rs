@@ -6,8 +6,9 @@ use std::time::Duration;
 use backend_api::{Error, Kind, Reason};
 use tokio::sync::{oneshot, watch};
 
+use super::Work;
 use super::queue::Queue;
-use crate::core::{Checkpointer, Drained, Job, Keeper, Shared, Work};
+use crate::core::{Checkpointer, Drained, Job, Keeper, Shared};
 
 /// How long to wait before it is tried again whether there is space, if nobody asks before.
 const RETRY: Duration = Duration::from_millis(500);

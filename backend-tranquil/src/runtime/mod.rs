@@ -3,6 +3,7 @@
 
 mod committer;
 mod drainer;
+mod pen;
 mod pool;
 mod queue;
 mod stepped;
@@ -13,13 +14,19 @@ use std::thread::JoinHandle;
 use backend_api::{Checked, Error, Reason, Result};
 use tokio::sync::{oneshot, watch};
 
-use crate::core::{Answer, Job, Opened, Shared, Work};
+use crate::core::{Answer, Job, Opened, Shared};
 
 pub use pool::Pool;
 use queue::Queue;
 pub use stepped::{Part, Steps};
 
 type Reply = oneshot::Sender<Answer>;
+
+/// A job and who waits for it.
+struct Work {
+    job: Job,
+    reply: Reply,
+}
 
 /// The threads of an open store.
 pub struct Runtime {
@@ -45,9 +52,10 @@ impl Runtime {
             absorbed: absorbed_tx,
             keep: Arc::clone(&keep),
         };
-        let commit =
-            committer::CommitLoop { shared: Arc::clone(&shared), committer, queue: Arc::clone(&queue), drains };
+        let (pen, write) = pen::Pen::with_thread()?;
+        let commit = committer::CommitLoop::new(&shared, committer, &queue, &drains, pen);
         let threads = vec![
+            write,
             spawn("keep", move || drainer::keep(keeper, &keep))?,
             spawn("drain", move || drain.run())?,
             spawn("commit", move || commit.run())?,

@@ -5,8 +5,8 @@ use std::sync::{Condvar, Mutex};
 
 use backend_api::{Error, Reason};
 
-use super::Reply;
-use crate::core::{Job, Work};
+use super::Work;
+use crate::core::Job;
 use crate::options::Options;
 
 /// A mutation above this size waits in its own lane: small ones pass it, and one of it goes with each cycle.
@@ -23,10 +23,16 @@ pub struct Queue {
 
 #[derive(Default)]
 struct State {
-    small: VecDeque<Work<Reply>>,
-    large: VecDeque<Work<Reply>>,
+    small: VecDeque<Work>,
+    large: VecDeque<Work>,
     bytes: usize,
     closed: bool,
+}
+
+impl State {
+    fn is_empty(&self) -> bool {
+        self.small.is_empty() && self.large.is_empty()
+    }
 }
 
 impl Queue {
@@ -45,7 +51,7 @@ impl Queue {
     }
 
     /// Adds jobs that stay in this order. Adds none, and drops them, if the queue is full or closed.
-    pub fn push_all(&self, work: Vec<Work<Reply>>) -> Result<(), ()> {
+    pub fn push_all(&self, work: Vec<Work>) -> Result<(), ()> {
         let sizes = work.iter().map(bytes_of);
         let (total, largest) = (sizes.clone().sum::<usize>(), sizes.max().unwrap_or(0));
         let mut state = self.lock();
@@ -61,14 +67,24 @@ impl Queue {
     }
 
     /// The jobs of the next cycle; waits for the first. `None` when closed and empty.
-    pub fn take(&self) -> Option<Vec<Work<Reply>>> {
+    pub fn take(&self) -> Option<Vec<Work>> {
         let mut state = self.lock();
-        while state.small.is_empty() && state.large.is_empty() {
+        while state.is_empty() {
             if state.closed {
                 return None;
             }
             state = self.ready.wait(state).expect("no panic under this lock");
         }
+        Some(self.cycle_of(&mut state))
+    }
+
+    /// The jobs of the next cycle, if any wait.
+    pub fn take_now(&self) -> Option<Vec<Work>> {
+        let mut state = self.lock();
+        (!state.is_empty()).then(|| self.cycle_of(&mut state))
+    }
+
+    fn cycle_of(&self, state: &mut State) -> Vec<Work> {
         let mut out = Vec::new();
         let mut bytes = 0;
         if let Some(work) = state.large.pop_front() {
@@ -84,7 +100,7 @@ impl Queue {
             out.extend(state.small.pop_front());
         }
         state.bytes = state.bytes.saturating_sub(bytes);
-        Some(out)
+        out
     }
 
     /// Takes no further jobs. Those that wait are still given out.
@@ -105,8 +121,7 @@ impl Queue {
 
     /// True if nothing waits.
     pub fn is_empty(&self) -> bool {
-        let state = self.lock();
-        state.small.is_empty() && state.large.is_empty()
+        self.lock().is_empty()
     }
 
     pub fn is_closed(&self) -> bool {
@@ -118,7 +133,7 @@ impl Queue {
     }
 }
 
-fn bytes_of(work: &Work<Reply>) -> usize {
+fn bytes_of(work: &Work) -> usize {
     match &work.job {
         Job::Mutation(checked) => 512 + checked.bytes(),
         Job::Maintenance(step) => 512 + 64 * (step.release.len() + step.delete.len() + step.put.len()),

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use super::Runtime;
 use super::committer::CommitLoop;
 use super::drainer::{Drainer, Signal};
+use super::pen::Pen;
 use super::pool::{Pool, Task};
 use super::queue::Queue;
 use crate::core::{Keeper, Opened, Shared};
@@ -58,8 +59,7 @@ impl Runtime {
             absorbed: absorbed_tx,
             keep: Arc::clone(&keeps),
         };
-        let (shared_too, queue_too) = (Arc::clone(&shared), Arc::clone(&queue));
-        let commit = CommitLoop { shared: shared_too, committer, queue: queue_too, drains: Arc::clone(&drains) };
+        let commit = CommitLoop::new(&shared, committer, &queue, &drains, Pen::Here(None));
         let (pool, reads) = Pool::stepped();
         let steps = Steps {
             shared: Arc::clone(&shared),
@@ -118,12 +118,11 @@ impl Steps {
 
     fn commit(&self) -> bool {
         let Some(mut part) = Out::of(&self.commit) else { return false };
-        if self.queue.is_empty() || (part.get().committer.must_wait() && self.shared.stopped().is_none()) {
+        let part = part.get();
+        if !part.is_flying() && (self.queue.is_empty() || (part.must_wait() && self.shared.stopped().is_none())) {
             return false;
         }
-        let Some(work) = self.queue.take() else { return false };
-        part.get().cycle(work);
-        true
+        part.turn(&|_| {})
     }
 
     fn drain(&self) -> bool {
