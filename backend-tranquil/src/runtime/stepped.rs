@@ -148,6 +148,11 @@ impl Steps {
         true
     }
 
+    /// True while a cycle is planned, at the time that was, and not answered yet.
+    pub fn is_flying(&self) -> bool {
+        lock(&self.commit).as_ref().is_some_and(CommitLoop::is_flying)
+    }
+
     /// What the threads do when the store is closed.
     pub fn close(&self) {
         self.queue.close();

@@ -144,6 +144,11 @@ impl Engine {
         (0..Part::ALL.len()).any(|i| self.steps.step(Part::ALL[(first + i) % Part::ALL.len()]))
     }
 
+    /// Lets the cycle that is planned, and those planned on top of it, come to their end.
+    pub fn land(&self) {
+        while self.steps.is_flying() && self.steps.step(Part::Commit) {}
+    }
+
     /// Takes turns until a call is answered.
     ///
     /// # Errors

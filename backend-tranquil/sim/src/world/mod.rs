@@ -226,8 +226,12 @@ impl World {
     }
 
     fn set_time(&mut self, now: u64) -> Held {
-        // The model takes a mutation at the time at which its answer is heard. Of several that were sent together the
-        // first may be taken before and the last after.
+        // The model takes a mutation at the time at which its answer is heard. What is planned already was planned at the
+        // time that was; of several that were sent together the first may be taken before and the last after.
+        self.engine().land();
+        if self.disk().state().is_off {
+            self.crashed()?;
+        }
         self.collect()?;
         if self.flights.iter().any(Flight::is_several) {
             self.settle()?;
