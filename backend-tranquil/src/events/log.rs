@@ -90,10 +90,9 @@ impl EventLog {
             crate::io::rewrite(&*disk, &super::segment::path_of(&directory, base))?;
             let (segment, damage) = match Segment::open(&files, &directory, store, base) {
                 Err(e) if base > durable && e.reason() == Reason::DataCorrupt => {
-                    // Its header never became durable, so no checkpoint vouches for anything in it.
-                    remove(&*disk, &super::segment::path_of(&directory, base))?;
-                    expected = Some(base);
-                    continue;
+                    // Its header never became durable, so no checkpoint vouches for anything in it. It is begun again,
+                    // not removed: where retention took all before it, its name is all that tells where the events end.
+                    (Segment::create(&files, &directory, store, base)?, None)
                 }
                 other => other?,
             };

@@ -64,10 +64,11 @@ impl Segment {
     pub fn create(files: &Arc<SegmentFiles>, directory: &Path, store: StoreId, base: u64) -> Result<Self> {
         let path = path_of(directory, base);
         let fail = |e: std::io::Error| failed("create", &path, &e);
-        // An attempt that found no space may have left its name.
         files.forget(base);
+        // An attempt that found no space, or a power cut, may have left its name, and anything in it.
         let there = files.disk.exists(&path).map_err(fail)?;
         let file = if there { files.disk.open(&path) } else { files.disk.create(&path) }.map_err(fail)?;
+        file.set_len(0).map_err(fail)?;
         let header = Header { kind: FileKind::Events, store, number: base, base, chain: 0 };
         file.write_all_at(&header.encode(), 0).map_err(fail)?;
         files.disk.sync_directory(directory).map_err(fail)?;
