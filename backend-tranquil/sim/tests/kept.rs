@@ -91,3 +91,22 @@ fn a_power_cut_that_brings_an_old_index_back() {
     });
     assert!(failures.is_empty(), "{failures:#?}");
 }
+
+/// Retention had removed all segments but one whose header a power cut took; the open removed that one, crashed, and the
+/// next open no longer knew where the events end.
+#[test]
+fn a_crash_while_the_only_segment_is_begun_again() {
+    let forget = [Act::Story(Step::Advance(300 * 3_600_000_000)), Act::Story(Step::Sweep(1_000))];
+    let before = || std::iter::once(created()).chain(notes(3)).chain([Act::Story(Step::Checkpoint)]);
+    let story = || before().chain(notes(1)).chain(forget.clone());
+    let failures = each(300, |seed| {
+        let again = vec![(20 + seed % 90, Crash::Power(Survivors::All))];
+        let power = Crash::Power(Survivors::Some(500_000));
+        let last = [Act::Crash { after_calls: 1 + seed % 5, crash: power, again }];
+        // Nothing is drained but by the checkpoint.
+        let mut plan = Plan { ends_after_crash: true, ..plan(seed, story().chain(last).chain(notes(1))) };
+        plan.setup.memtable_bytes = 1 << 20;
+        outcome(&plan).err().map(|e| format!("seed {seed}: {e}"))
+    });
+    assert!(failures.is_empty(), "{failures:#?}");
+}
