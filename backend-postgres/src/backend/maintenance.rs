@@ -19,6 +19,13 @@ impl Maintenance for Postgres {
         let row = rows.first().ok_or_else(|| corrupt("the table `store` has no row"))?;
         let space = self.shared.rows("read the sizes", || sqlx::query(include_str!("../../sql/space.sql"))).await?;
         let parts = space.iter().map(|row| Ok((row.text(0)?.to_owned(), row.number(1)?))).collect::<Result<_>>()?;
+        let mut counters = self.shared.counters.list();
+        // What another engine of the protocol may not know is left out.
+        let log = sqlx::query(include_str!("../../sql/server_log.sql")).fetch_one(&self.shared.pool).await;
+        if let Ok(log) = log {
+            counters.push(("server_wal_bytes".into(), log.number(0)?));
+            counters.push(("server_wal_syncs".into(), log.number(1)?));
+        }
         Ok(Stats {
             backend: "postgres".into(),
             pos: row.pos(0)?,
@@ -29,7 +36,7 @@ impl Maintenance for Postgres {
             refs: row.number(5)?,
             bytes: row.number(6)?,
             space: SpaceUse { parts },
-            counters: self.shared.counters.list(),
+            counters,
             stopped: self.shared.stopped().map(|why| why.detail().to_owned()),
         })
     }

@@ -17,8 +17,8 @@ use std::time::Duration;
 
 use backend_api::limits::PAGE_ITEMS_MAX;
 use backend_api::{Error, Page, Reason, Result};
-use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
+use sqlx::{AssertSqlSafe, Connection as _};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -56,10 +56,8 @@ impl Postgres {
         create_schema(&mut connection, &options.schema).await?;
         migrate(&mut connection, MIGRATIONS).await?;
         warn_if_not_durable(&mut connection).await?;
-        let mut id = [0; 16];
-        fill(&mut id)?;
-        let sql = "INSERT INTO store (id) VALUES ($1) ON CONFLICT DO NOTHING";
-        sqlx::query(sql).bind(id).execute(&mut connection).await.map_err(|e| failed("create the store", &e))?;
+        let sql = "INSERT INTO store (id) VALUES (uuid_send(gen_random_uuid())) ON CONFLICT DO NOTHING";
+        sqlx::query(sql).execute(&mut connection).await.map_err(|e| failed("create the store", &e))?;
         if let Some(slot) = &options.slot {
             crate::slots::register(&mut connection, slot, options.clock.now()).await?;
         }
@@ -87,6 +85,18 @@ impl Postgres {
         let writer = Mutex::new(Some(tokio::spawn(Writer::new(Arc::clone(&shared)).run())));
         let listener = tokio::spawn(crate::listen::listen(Arc::clone(&shared)));
         Ok(Arc::new(Self { shared, writer, listener }))
+    }
+
+    /// Drops a store's schema with all that is in it: what measurements and tests leave.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn drop_store(options: &Options) -> Result<()> {
+        let mut connection =
+            PgConnection::connect_with(&connect_options(options)?).await.map_err(|e| failed("connect", &e))?;
+        // The name was checked.
+        let sql = AssertSqlSafe(format!("DROP SCHEMA IF EXISTS {} CASCADE", options.schema));
+        sqlx::query(sql).execute(&mut connection).await.map(drop).map_err(|e| failed("drop the schema", &e))
     }
 
     async fn end(&self) -> Result<()> {
@@ -128,11 +138,6 @@ async fn warn_if_not_durable(connection: &mut PgConnection) -> Result<()> {
         tracing::warn!(setting = row.text(0)?, "the server has it off: a write may be acknowledged and then lost");
     }
     Ok(())
-}
-
-#[allow(clippy::disallowed_methods, reason = "a new store gets its identity here, and nothing else is random")]
-fn fill(bytes: &mut [u8]) -> Result<()> {
-    getrandom::fill(bytes).map_err(|e| Error::new(Reason::ReadFailed, format!("the system's random numbers: {e}")))
 }
 
 /// The bound of a page.

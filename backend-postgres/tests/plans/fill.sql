@@ -1,9 +1,9 @@
 INSERT INTO accounts (did, id, handle, email, status, created_at, repo)
-SELECT 'did:plc:u' || n, n, 'u' || n || '.test', 'u' || n || '@example.com', 'active', now(), n FROM generate_series(1, 1000) AS n;
+SELECT 'did:plc:u' || n, n, 'u' || n || '.test', 'u' || n || '@example.com', 'active', now(), n FROM generate_series(1, 20000) AS n;
 
 INSERT INTO repos (id, did, head_cid, head_rev, data, records, refs, bytes)
 SELECT n, 'did:plc:u' || n, sha256(n::text::bytea), '3zzzzzzzzzzz2', sha256(n::text::bytea), 1000, 1000, 1000
-FROM generate_series(1, 1000) AS n;
+FROM generate_series(1, 20000) AS n;
 
 INSERT INTO blocks (repo, cid, refs, released, bytes)
 SELECT n % 1000 + 1, '\x01711220'::bytea || sha256(n::text::bytea), 1, 0, '\x00' FROM generate_series(1, 1000000) AS n;
@@ -14,7 +14,7 @@ SELECT n % 1000 + 1, 'app.bsky.feed.' || (ARRAY['post', 'like', 'repost'])[n % 3
 FROM generate_series(1, 1000000) AS n;
 
 INSERT INTO commits (repo, rev, cid, data, pos, at)
-SELECT n % 1000 + 1, '3' || lpad(n::text, 11, '2') || '2', '\x01711220'::bytea || sha256(n::text::bytea),
+SELECT n % 1000 + 1, '3' || translate(lpad(n::text, 11, '0'), '0123456789', '234567abcd') || '2', '\x01711220'::bytea || sha256(n::text::bytea),
        '\x01711220'::bytea || sha256(n::text::bytea), n, now()
 FROM generate_series(1, 200000) AS n;
 

@@ -20,6 +20,7 @@ const BANS: &[Ban] = &[
         names: &["SystemTime::now", "Instant::now"],
         within: "",
         rooms: &[
+            "backend-postgres/src/clock.rs",
             "backend-tranquil/src/io/real.rs",
             // The suite's own, for fixtures that have no other.
             "conformance/src/clock.rs",
@@ -39,6 +40,10 @@ const BANS: &[Ban] = &[
         names: &["thread::spawn", "thread::Builder", "thread::sleep"],
         within: "",
         rooms: &[
+            // Another program's state is waited for; a drop has no other way to wait.
+            "backend-postgres/fixture/src/",
+            // A child's output is read while it runs.
+            "backend-postgres/tests/processes/main.rs",
             "backend-tranquil/src/runtime/",
             "pds/src/bench/",
             // A child's output is read while it is killed.
