@@ -1,23 +1,59 @@
 //! The one place that names an engine.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use backend_api::{Backend, Error, Reason, Result};
 
-use crate::config::{BackendName, StorageConfig, TranquilConfig};
+use crate::config::{BackendName, PostgresConfig, StorageConfig, TranquilConfig};
 
-/// Opens the store that the configuration names. Blocks.
+const HOUR_US: u64 = 3_600_000_000;
+
+/// Opens the store that the configuration names.
 ///
 /// # Errors
-/// Those of the engine, and [`Reason::BadRequest`] for one that is not there.
-pub fn open(config: &StorageConfig) -> Result<Arc<dyn Backend>> {
+/// Those of the engine, and [`Reason::BadRequest`] for what the configuration lacks.
+pub async fn open(config: &StorageConfig) -> Result<Arc<dyn Backend>> {
     match config.backend {
-        BackendName::Tranquil => Ok(backend_tranquil::Tranquil::open(tranquil(&config.tranquil)?)?),
-        BackendName::Postgres => {
-            let detail = "storage.backend: the engine \"postgres\" is not built yet; use \"tranquil\"";
-            Err(Error::new(Reason::BadRequest, detail))
+        BackendName::Postgres => Ok(backend_postgres::Postgres::open(postgres(&config.postgres)?).await?),
+        BackendName::Tranquil => {
+            let options = tranquil(&config.tranquil)?;
+            // Recovery reads files.
+            match tokio::task::spawn_blocking(move || backend_tranquil::Tranquil::open(options)).await {
+                Ok(store) => Ok(store?),
+                Err(e) => std::panic::resume_unwind(e.into_panic()),
+            }
         }
     }
+}
+
+/// Drops the store of a measurement, which has a schema of its own in the database. The embedded engine's is a directory.
+///
+/// # Errors
+/// Those of the database.
+pub async fn drop_scratch(config: &StorageConfig) -> Result<()> {
+    match config.backend {
+        BackendName::Postgres => backend_postgres::Postgres::drop_store(&postgres(&config.postgres)?).await,
+        BackendName::Tranquil => Ok(()),
+    }
+}
+
+/// The SQL engine's options.
+///
+/// # Errors
+/// [`Reason::BadRequest`] if there is no URL.
+fn postgres(config: &PostgresConfig) -> Result<backend_postgres::Options> {
+    let Some(url) = &config.url else {
+        let detail = "storage.postgres.url: not set; it says where the database is, as in postgres://pds@localhost/pds";
+        return Err(Error::new(Reason::BadRequest, detail));
+    };
+    let mut options = backend_postgres::Options::new(url);
+    options.pool_size = config.pool_size;
+    options.schema.clone_from(&config.schema);
+    options.statement_timeout = Duration::from_secs(config.statement_timeout_seconds.into());
+    options.history_window_us = u64::from(config.history_window_hours) * HOUR_US;
+    options.event_retention_us = u64::from(config.event_retention_hours) * HOUR_US;
+    Ok(options)
 }
 
 /// Opens the configuration's embedded store with files and memory so small that all that it does in the background happens
@@ -44,7 +80,6 @@ const MEMORY_MIB_MIN: u32 = 96;
 /// # Errors
 /// [`Reason::BadRequest`] if loading left no directory.
 pub fn tranquil(config: &TranquilConfig) -> Result<backend_tranquil::Options> {
-    const HOUR_US: u64 = 3_600_000_000;
     let Some(directory) = &config.directory else {
         return Err(Error::new(Reason::BadRequest, "storage.tranquil.directory: not set"));
     };

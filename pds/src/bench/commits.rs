@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backend_api::{Backend, Error, Reason, Result};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use super::disk::Disk;
 use super::load::{Clients, Taken, set_up};
 use super::scratch::Scratch;
 use super::{Common, blocking, usage};
-use crate::config::Config;
+use crate::config::{BackendName, Config};
 
 /// Clients at the most: each has a repo of its own at least.
 const CLIENTS_MAX: usize = super::standard::REPOS;
@@ -28,8 +28,19 @@ pub struct Commits {
     /// Commits after which a run ends sooner.
     #[arg(long)]
     commits: Option<usize>,
+    /// The engine, or both side by side; without it, the configuration's.
+    #[arg(long)]
+    backend: Option<Engines>,
     #[command(flatten)]
     common: Common,
+}
+
+/// Engines to measure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Engines {
+    Tranquil,
+    Postgres,
+    Both,
 }
 
 /// What was measured.
@@ -42,6 +53,7 @@ struct Report {
 /// One run.
 #[derive(Debug, Serialize)]
 struct Run {
+    backend: String,
     clients: usize,
     commits: u64,
     seconds: f64,
@@ -73,10 +85,20 @@ impl Commits {
             let directory = scratch.path().to_owned();
             blocking(move || Disk::measure(&directory)).await?
         };
-        let mut runs = Vec::with_capacity(self.clients.len());
+        let engines = match self.backend {
+            None => vec![config.storage.backend],
+            Some(Engines::Tranquil) => vec![BackendName::Tranquil],
+            Some(Engines::Postgres) => vec![BackendName::Postgres],
+            Some(Engines::Both) => vec![BackendName::Tranquil, BackendName::Postgres],
+        };
+        let mut runs = Vec::with_capacity(self.clients.len() * engines.len());
         for clients in &self.clients {
-            let scratch = Scratch::create(&self.common, config, "commits")?;
-            runs.push(self.one(&scratch, *clients).await?);
+            for engine in &engines {
+                let scratch = Scratch::create(&self.common, config, "commits")?.with_engine(*engine);
+                let run = self.one(&scratch, *clients).await;
+                scratch.end().await?;
+                runs.push(run?);
+            }
         }
         self.common.print(&Report { disk, runs }, words)
     }
@@ -88,19 +110,24 @@ impl Commits {
         backend.close().await?;
         drop(backend);
         let backend = scratch.open().await?;
-        let written = usage::written_bytes();
+        let before = (usage::written_bytes(), Counters::read(&*backend).await?);
         let taken: Taken = Arc::new(|_, _| {});
         let time = Duration::from_secs_f64(self.seconds);
         let measured =
             Clients::new(clients, repos).run(&backend, self.commits.unwrap_or(usize::MAX), time, None, &taken).await?;
-        let written = usage::written_bytes() - written;
         let rss_bytes = usage::rss_bytes();
         let counters = Counters::read(&*backend).await?;
+        // A server writes in processes of its own, and says how much it logged.
+        let written = match (before.1.logged_bytes, counters.logged_bytes) {
+            (Some(before), Some(after)) => after - before,
+            _ => usage::written_bytes() - before.0,
+        };
         backend.close().await?;
         let latency = measured.latencies.summary();
         let per_commit = |amount: f64| (amount / latency.count.max(1) as f64 * 10.0).round() / 10.0;
         let seconds = measured.elapsed.as_secs_f64();
         Ok(Run {
+            backend: counters.backend,
             clients,
             commits: latency.count,
             seconds: (seconds * 1e3).round() / 1e3,
@@ -120,6 +147,9 @@ impl Commits {
 
 /// The engine's counters that a run is about.
 struct Counters {
+    backend: String,
+    /// Bytes of the server's log; none if the engine writes by itself.
+    logged_bytes: Option<u64>,
     cycles: u64,
     syncs: u64,
     cycle_us_max: u64,
@@ -128,20 +158,28 @@ struct Counters {
 impl Counters {
     async fn read(backend: &dyn Backend) -> Result<Self> {
         let stats = backend.stats().await?;
-        let counter = |name: &str| stats.counters.iter().find(|(known, _)| known == name).map_or(0, |(_, n)| *n);
-        Ok(Self { cycles: counter("cycles"), syncs: counter("syncs"), cycle_us_max: counter("cycle_us_max") })
+        let found = |name: &str| stats.counters.iter().find(|(known, _)| known == name).map(|(_, n)| *n);
+        let counter = |name: &str| found(name).unwrap_or(0);
+        Ok(Self {
+            logged_bytes: found("server_wal_bytes"),
+            cycles: counter("cycles"),
+            syncs: counter("syncs"),
+            cycle_us_max: counter("cycle_us_max"),
+            backend: stats.backend,
+        })
     }
 }
 
 fn words(report: &Report) -> String {
     let mut lines = vec![
         report.disk.words(),
-        "clients  commits/s   p50 us   p99 us    max us  stall us   cycles    syncs  bytes/commit  CPU us  RSS MB"
+        "backend  clients  commits/s   p50 us   p99 us    max us  stall us   cycles    syncs  bytes/commit  CPU us  RSS MB"
             .into(),
     ];
     lines.extend(report.runs.iter().map(|run| {
         format!(
-            "{:>7} {:>10.0} {:>8.0} {:>8.0} {:>9.0} {:>9} {:>8} {:>8} {:>13.0} {:>7.1} {:>7.0}",
+            "{:<8} {:>7} {:>10.0} {:>8.0} {:>8.0} {:>9.0} {:>9} {:>8} {:>8} {:>13.0} {:>7.1} {:>7.0}",
+            run.backend,
             run.clients,
             run.commits_per_s,
             run.p50_us,

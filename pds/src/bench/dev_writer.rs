@@ -54,8 +54,8 @@ impl DevWriter {
     /// The first that a writer meets.
     pub async fn run(self) -> Result<()> {
         let storage = store_config(&self.directory).storage;
-        let strained = self.strained;
-        let backend = blocking(move || if strained { open_strained(&storage) } else { open(&storage) }).await?;
+        let backend =
+            if self.strained { blocking(move || open_strained(&storage)).await? } else { open(&storage).await? };
         let mut tasks = tokio::task::JoinSet::new();
         for number in 0..self.writers {
             tasks.spawn(write(self.clone(), Arc::clone(&backend), number));

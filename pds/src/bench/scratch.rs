@@ -8,7 +8,7 @@ use backend_api::{Backend, Result};
 
 use super::{Common, failed};
 use crate::cli::opened;
-use crate::config::{Config, StorageConfig};
+use crate::config::{BackendName, Config, StorageConfig};
 
 /// A temporary directory with a store in it; removed when dropped.
 pub struct Scratch {
@@ -30,7 +30,22 @@ impl Scratch {
         let mut config = config.clone();
         config.data_directory.clone_from(&path);
         config.storage.tranquil.directory = Some(path.join("store"));
+        config.storage.postgres.schema = format!("pds_bench_{}_{name}", std::process::id());
         Ok(Self { path, config })
+    }
+
+    /// The same, with another engine than the configuration's.
+    pub fn with_engine(mut self, engine: BackendName) -> Self {
+        self.config.storage.backend = engine;
+        self
+    }
+
+    /// Removes what is not below the directory.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn end(self) -> Result<()> {
+        crate::storage::drop_scratch(&self.config.storage).await
     }
 
     /// Where it is.

@@ -101,12 +101,9 @@ impl Session {
     }
 }
 
-/// Opens the store of a configuration, off the runtime's threads.
+/// Opens the store of a configuration.
 pub async fn opened(config: Config) -> Result<Arc<dyn Backend>> {
-    match tokio::task::spawn_blocking(move || crate::storage::open(&config.storage)).await {
-        Ok(result) => result,
-        Err(e) => std::panic::resume_unwind(e.into_panic()),
-    }
+    crate::storage::open(&config.storage).await
 }
 
 async fn ask(directory: &Path, request: &Request, file: Option<&File>, local: &Local) -> Result<Outcome> {

@@ -5,6 +5,7 @@ mod environment;
 mod load;
 pub mod template;
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
@@ -101,9 +102,43 @@ impl Default for TranquilConfig {
 }
 
 /// Options of the Postgres engine.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PostgresConfig {
     /// Where the database is.
     pub url: Option<String>,
+    /// Connections at the most, at least 3.
+    pub pool_size: u32,
+    /// The schema that the tables are in.
+    pub schema: String,
+    /// After so long the server gives a statement up; 0 for never.
+    pub statement_timeout_seconds: u32,
+    /// How long past commits stay readable.
+    pub history_window_hours: u32,
+    /// How long events stay in the firehose.
+    pub event_retention_hours: u32,
+}
+
+impl Default for PostgresConfig {
+    fn default() -> Self {
+        Self {
+            url: None,
+            pool_size: 16,
+            schema: "public".into(),
+            statement_timeout_seconds: 60,
+            history_window_hours: 72,
+            event_retention_hours: 72,
+        }
+    }
+}
+
+/// Without the URL: it may have a password in it.
+impl fmt::Debug for PostgresConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresConfig")
+            .field("url", &self.url.as_ref().map(|_| "..."))
+            .field("pool_size", &self.pool_size)
+            .field("schema", &self.schema)
+            .finish_non_exhaustive()
+    }
 }

@@ -38,7 +38,21 @@ event_retention_hours = 72
 memory_mib = 512
 
 [storage.postgres]
-# url = "postgres://pds@localhost/pds"
+# Where the database is. `?sslmode=verify-full` demands TLS with a certificate for the host's name.
+# url = "postgres://pds:password@localhost/pds"
+
+# Connections at the most: one writes, one listens, the others read. At least 3.
+pool_size = 16
+
+# The schema that the tables are in; it is created if it is not there.
+schema = "public"
+
+# After so long the server gives a statement up; 0 for never.
+statement_timeout_seconds = 60
+
+# As above.
+history_window_hours = 72
+event_retention_hours = 72
 "#;
 
 #[cfg(test)]
@@ -52,7 +66,7 @@ mod tests {
         let uncommented = TEXT.replace("# directory =", "directory =").replace("# url =", "url =");
         let config = Config::parse(&uncommented).unwrap();
         assert_eq!(config.storage.tranquil, Config::parse("").unwrap().storage.tranquil);
-        assert!(config.storage.postgres.url.is_some());
+        assert!(config.storage.postgres.url.as_ref().is_some_and(|url| !format!("{config:?}").contains(url)));
     }
 
     #[test]

@@ -59,8 +59,7 @@ pub fn run(config: Config, dev: bool) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let ended = signals::ended()?;
-        let storage = config.storage.clone();
-        let backend = tokio::task::spawn_blocking(move || storage::open(&storage)).await??;
+        let backend = storage::open(&config.storage).await?;
         let result = until(ended, &config, &backend, dev).await;
         backend.close().await?;
         result

@@ -40,7 +40,7 @@ impl Host {
     pub async fn start_with(dev: bool, hostname: &str, timing: Timing) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let config = config(&directory, hostname);
-        let backend = pds::storage::open(&config.storage).unwrap();
+        let backend = pds::storage::open(&config.storage).await.unwrap();
         Self::start_on(backend, directory, &config, dev, timing).await
     }
 
@@ -73,7 +73,7 @@ impl Host {
         backend.close().await.unwrap();
         drop(backend);
         let config = config(&directory, "localhost");
-        let backend = pds::storage::open(&config.storage).unwrap();
+        let backend = pds::storage::open(&config.storage).await.unwrap();
         Self::start_on(backend, directory, &config, true, Timing::default()).await
     }
 
