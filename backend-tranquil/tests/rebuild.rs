@@ -27,7 +27,8 @@ fn options(directory: &Path) -> Options {
 
 async fn write(store: &dyn Backend, keys: Range<u64>, op: impl Fn(u64) -> Op) {
     for n in keys.step_by(50) {
-        let mutation = Mutation { did: did("alice"), key: key(n), ops: (n..n + 50).map(&op).collect(), blocks: Vec::new() };
+        let mutation =
+            Mutation { did: did("alice"), key: key(n), ops: (n..n + 50).map(&op).collect(), blocks: Vec::new() };
         store.apply(mutation).await.unwrap();
     }
 }

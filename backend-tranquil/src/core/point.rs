@@ -28,15 +28,16 @@ impl Fetched {
     fn fetch(&mut self) -> Result<()> {
         let Some(store) = &self.store else { return Ok(()) };
         for key in self.missed.drain(..) {
-            let value = store.get(&key)?;
+            let value = store.get_and_keep(&key)?;
             self.pairs.push((key, value));
         }
         Ok(())
     }
 }
 
-/// The store as far as it was fetched.
+/// The store as far as it is in memory.
 struct Known<'a> {
+    store: &'a dyn MetaSnapshot,
     pairs: &'a [(Key, Option<Bytes>)],
     missed: Mutex<Vec<Key>>,
 }
@@ -46,6 +47,9 @@ impl MetaSnapshot for Known<'_> {
         // A handful: a map would cost more than it saves.
         if let Some((_, value)) = self.pairs.iter().find(|(known, _)| known == key) {
             return Ok(value.clone());
+        }
+        if let Some(value) = self.store.kept(key) {
+            return Ok(Some(value));
         }
         self.missed.lock().expect("no panic under this lock").push(key.to_vec());
         Ok(None)
@@ -69,7 +73,7 @@ impl Shared {
         if fetched.store.as_ref().is_some_and(|store| !Arc::ptr_eq(store, &tables.store)) {
             fetched = Fetched::default();
         }
-        let known = Known { pairs: &fetched.pairs, missed: Mutex::default() };
+        let known = Known { store: &*tables.store, pairs: &fetched.pairs, missed: Mutex::default() };
         let frozen = tables.frozen.as_deref().map(|f| &f.table);
         let layers = Layers { tables: std::iter::once(&tables.active).chain(frozen).collect(), store: &known };
         let answer = read(&layers);

@@ -150,9 +150,9 @@ impl EventLog {
             }
             state.head = last.get();
         }
-        let written = self.flush();
+        // Those who follow need not wait for a file: what is in the commit log stays.
         self.head.send_replace(Some(last));
-        written
+        self.flush()
     }
 
     /// Appends what waits to the segments, in order, as far as they take it.

@@ -219,21 +219,25 @@ impl Segment {
 
     /// Appends events: one write, no sync. They are visible to readers when this returns.
     pub fn append(&self, events: &[EventFrame], buffer: &mut Vec<u8>) -> Result<()> {
-        let mut state = self.state.read().expect("no panic under this lock").clone();
+        let Some(last) = events.last() else { return Ok(()) };
+        let len = self.len();
         buffer.clear();
+        let mut places = Vec::with_capacity(events.len());
         for event in events {
-            let index = Arc::make_mut(state.index.get_or_insert_default());
-            note(index, event.seq.get(), state.len + buffer.len() as u64);
+            places.push((event.seq.get(), len + buffer.len() as u64));
             append(buffer, event);
-            state.next = event.seq.get() + 1;
         }
-        if let Err(e) = self.file()?.write_all_at(buffer, state.len) {
+        if let Err(e) = self.file()?.write_all_at(buffer, len) {
             // What there is of it is taken off again: a sealed segment ends with its last event.
             self.cut()?;
             return Err(failed("append to", &self.path, &e));
         }
-        state.len += buffer.len() as u64;
-        *self.write() = state;
+        let mut state = self.write();
+        let index = Arc::make_mut(state.index.get_or_insert_default());
+        for (seq, offset) in places {
+            note(index, seq, offset);
+        }
+        (state.len, state.next) = (len + buffer.len() as u64, last.seq.get() + 1);
         Ok(())
     }
 

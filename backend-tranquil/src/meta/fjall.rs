@@ -15,11 +15,15 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Sn
 
 use crate::io::Disk;
 
+use super::kept::Kept;
 use super::{MetaKv, MetaSnapshot, Pairs};
 
 /// Runs that may wait to be merged: one more waits for a merge of them all. Fjall's manifest counts them in one byte and
 /// does not look whether they fit.
 const RUNS_MAX: usize = 128;
+
+/// This part of the cache is for single pairs, the rest for Fjall's blocks.
+const KEPT_PART: u64 = 8;
 
 /// Fjall behind the contract.
 pub struct FjallKv {
@@ -40,6 +44,7 @@ struct Handles(RwLock<Option<(Database, Keyspace)>>);
 struct FjallSnapshot {
     handles: Arc<Handles>,
     snapshot: Option<Snapshot>,
+    kept: Kept,
 }
 
 impl Handles {
@@ -111,7 +116,7 @@ impl FjallKv {
 fn open(disk: &dyn Disk, path: &Path, cache_bytes: u64, sparing: bool) -> Result<Handles> {
     super::guard::check(disk, path)?;
     let database = Database::builder(path)
-        .cache_size(cache_bytes)
+        .cache_size(cache_bytes - cache_bytes / KEPT_PART)
         .worker_threads_unchecked(usize::from(!sparing))
         .max_journaling_size(64 << 20)
         .open()
@@ -156,7 +161,7 @@ impl MetaKv for FjallKv {
         let open = handles.0.read().expect("no panic under this lock");
         let snapshot = open.as_ref().map(|(database, _)| database.snapshot());
         drop(open);
-        Arc::new(FjallSnapshot { handles, snapshot })
+        Arc::new(FjallSnapshot { handles, snapshot, kept: Kept::new(self.cache_bytes / KEPT_PART) })
     }
 
     fn disk_bytes(&self) -> u64 {
@@ -197,6 +202,21 @@ impl MetaSnapshot for FjallSnapshot {
         let (Some((_, keyspace)), Some(snapshot)) = (&*handles, &self.snapshot) else { return Err(closed()) };
         let value = snapshot.get(keyspace, key).map_err(|e| failed("get", &e))?;
         Ok(value.map(Into::into))
+    }
+
+    fn get_and_keep(&self, key: &[u8]) -> Result<Option<Bytes>> {
+        if let Some(value) = self.kept.get(key) {
+            return Ok(Some(value));
+        }
+        let value = self.get(key)?;
+        if let Some(value) = &value {
+            self.kept.put(key, value);
+        }
+        Ok(value)
+    }
+
+    fn kept(&self, key: &[u8]) -> Option<Bytes> {
+        self.kept.get(key)
     }
 
     fn range(&self, from: Bound<&[u8]>, to: Bound<&[u8]>, reverse: bool) -> Pairs<'_> {

@@ -53,6 +53,14 @@ impl MetaSnapshot for NoSnapshot {
 pub trait MetaSnapshot: Send + Sync {
     /// The value of a key.
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>>;
+    /// The value of a key, which is likely to be asked for again.
+    fn get_and_keep(&self, key: &[u8]) -> Result<Option<Bytes>> {
+        self.get(key)
+    }
+    /// The value of a key, if it is in memory.
+    fn kept(&self, _key: &[u8]) -> Option<Bytes> {
+        None
+    }
     /// Pairs between two keys, in either direction.
     fn range(&self, from: Bound<&[u8]>, to: Bound<&[u8]>, reverse: bool) -> Pairs<'_>;
 }

@@ -26,7 +26,7 @@ impl Layers<'_> {
     pub fn get(&self, key: &[u8]) -> Result<Option<Bytes>> {
         match self.newest(key) {
             Some(value) => Ok(value.clone()),
-            None => self.store.get(key),
+            None => self.store.get_and_keep(key),
         }
     }
 
@@ -38,7 +38,7 @@ impl Layers<'_> {
     pub fn value<T: DeserializeOwned>(&self, key: &[u8], what: &str) -> Result<Option<T>> {
         match self.newest(key) {
             Some(value) => value.as_deref().map(|bytes| value::decode(bytes, what)).transpose(),
-            None => self.store.get(key)?.map(|bytes| value::decode(&bytes, what)).transpose(),
+            None => self.store.get_and_keep(key)?.map(|bytes| value::decode(&bytes, what)).transpose(),
         }
     }
 
@@ -53,7 +53,7 @@ impl Layers<'_> {
     }
 
     fn store_block(&self, repo: RepoId, cid: &Cid) -> Result<Option<BlockValue>> {
-        self.store.get(&key::block(repo, cid))?.map(|bytes| value::decode(&bytes, "block")).transpose()
+        self.store.get_and_keep(&key::block(repo, cid))?.map(|bytes| value::decode(&bytes, "block")).transpose()
     }
 
     /// All that the tables know of a block, and whether that is all there is to know.

@@ -6,6 +6,7 @@ mod drain;
 mod effects;
 mod fjall;
 mod guard;
+mod kept;
 mod kv;
 mod layers;
 mod memtable;

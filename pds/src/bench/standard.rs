@@ -33,7 +33,8 @@ impl Repo {
     /// # Errors
     /// None: the DID is well-formed.
     pub fn new(number: usize) -> Result<Self> {
-        let did = format!("did:plc:bench{}", letters(number as u64, 19)).parse()?;
+        // As directories give them out: no two begin alike.
+        let did = format!("did:plc:{}", Random::new(!(number as u64)).letters(24)).parse()?;
         let nodes = [Cid::of_block(&[]); 3];
         Ok(Self { did, head: None, nodes, commits: 0, random: Random::new(number as u64) })
     }
@@ -147,6 +148,11 @@ impl Random {
     /// A number below `bound`, which is small against 2^64.
     pub const fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
+    }
+
+    /// So many letters of the alphabet that DIDs are written in.
+    pub fn letters(&mut self, count: usize) -> String {
+        (0..count).map(|_| char::from(b'a' + self.below(26) as u8)).collect()
     }
 
     /// Fills `bytes`.
