@@ -14,7 +14,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("meta", &["format", "io"]),
     ("events", &["format", "io"]),
     ("core", &["events", "format", "io", "log", "meta", "options"]),
-    ("runtime", &["core", "format", "options"]),
+    ("runtime", &["core", "format", "log", "options"]),
     ("feed", &["core", "format", "log"]),
     ("stats", &["core", "format", "meta"]),
     ("verify", &["core", "events", "format", "log", "meta"]),
