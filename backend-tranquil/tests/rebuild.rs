@@ -55,7 +55,7 @@ async fn story(directory: &Path) -> Vec<SnapshotItem> {
 }
 
 fn put(n: u64) -> Op {
-    let row = Row::new(RowKind::Session, &n.to_be_bytes(), vec![7; 1_000]);
+    let row = Row::new(RowKind::Session, n.to_be_bytes(), vec![7; 1_000]);
     Op::PutRow { row, expect: Expect::Absent }
 }
 

@@ -8,12 +8,12 @@ use crate::write::Job;
 /// Above this the check is done by a thread for blocking work: hashing takes long enough to hold up others.
 const CHECK_INLINE_BYTES: usize = 256 * 1024;
 
-async fn check(mutation: Mutation) -> Result<Box<Checked>> {
+async fn check(mutation: Mutation) -> Result<Checked> {
     let bytes: usize = mutation.blocks.iter().map(|block| block.bytes.len()).sum();
     if bytes <= CHECK_INLINE_BYTES {
-        return Checked::new(mutation).map(Box::new);
+        return Checked::new(mutation);
     }
-    let checked = tokio::task::spawn_blocking(move || Checked::new(mutation).map(Box::new)).await;
+    let checked = tokio::task::spawn_blocking(move || Checked::new(mutation)).await;
     checked
         .unwrap_or_else(|e| Err(Error::new(Reason::Closed, format!("the check did not end: {e}; nothing was written"))))
 }

@@ -68,12 +68,7 @@ pub(super) struct Maker<'a> {
 
 impl Maker<'_> {
     /// Makes a group.
-    pub async fn make(
-        &mut self,
-        connection: &mut PgConnection,
-        mode: Mode,
-        group: &[Box<Checked>],
-    ) -> Result<Made, Broken> {
+    pub async fn make(&mut self, connection: &mut PgConnection, mode: Mode, group: &[Checked]) -> Result<Made, Broken> {
         match (mode, self.known) {
             (Mode::Alone, Some(known)) => self.alone(connection, known, group).await,
             _ => self.locked(connection, group).await,
@@ -84,7 +79,7 @@ impl Maker<'_> {
         &mut self,
         connection: &mut PgConnection,
         known: Position,
-        group: &[Box<Checked>],
+        group: &[Checked],
     ) -> Result<Made, Broken> {
         self.overlay.clear(true);
         let (answers, fold, after) = self.plan(connection, known, group).await?;
@@ -114,7 +109,7 @@ impl Maker<'_> {
         Ok(if is_saved { Made::Done(answers, Position { turn: known.turn + 1, ..after }) } else { Made::Raced })
     }
 
-    async fn locked(&mut self, connection: &mut PgConnection, group: &[Box<Checked>]) -> Result<Made, Broken> {
+    async fn locked(&mut self, connection: &mut PgConnection, group: &[Checked]) -> Result<Made, Broken> {
         self.overlay.clear(false);
         let mut transaction = connection.begin().await?;
         let known = Position::lock(&mut transaction).await?;
@@ -140,7 +135,7 @@ impl Maker<'_> {
         &mut self,
         connection: &mut PgConnection,
         known: Position,
-        group: &[Box<Checked>],
+        group: &[Checked],
     ) -> Result<(Vec<Result<Receipt>>, Fold, Position), Broken> {
         self.overlay.stored_pos = known.pos;
         self.prefetch(connection, group).await?;
@@ -194,7 +189,7 @@ impl Maker<'_> {
     }
 
     /// Loads for the whole group at once: first what leads to the repos, then what lies in them.
-    async fn prefetch(&mut self, connection: &mut PgConnection, group: &[Box<Checked>]) -> Result<(), Broken> {
+    async fn prefetch(&mut self, connection: &mut PgConnection, group: &[Checked]) -> Result<(), Broken> {
         const STAGES: usize = 3;
         for _ in 0..STAGES {
             let mut wanted = Wanted::default();

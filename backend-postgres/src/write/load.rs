@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use backend_api::{AccountId, Cid, RecordRow, RepoId, Result, RowKey};
 use sqlx::postgres::PgConnection;
 
-use super::overlay::{BlockState, Members, Overlay};
+use super::overlay::{Members, Overlay};
 use super::wanted::Wanted;
 use crate::decode;
 use crate::error::failed;
@@ -146,7 +146,7 @@ async fn commits(connection: &mut PgConnection, overlay: &mut Overlay, wanted: &
     overlay.receipts.extend(receipts.iter().map(|key| (key.clone(), None)));
     overlay.records.extend(wanted.records.iter().map(|key| (key.clone(), None)));
     for key in &blocks {
-        overlay.blocks.entry(**key).or_insert_with(BlockState::default).stored = Some(None);
+        overlay.blocks.entry(**key).or_default().stored = Some(None);
     }
     for row in &found {
         match row.number(0)? {

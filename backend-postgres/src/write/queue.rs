@@ -18,7 +18,7 @@ const JOB_BYTES: usize = 512;
 
 /// A mutation, and who waits for its answer.
 pub(crate) struct Job {
-    pub checked: Box<Checked>,
+    pub checked: Checked,
     pub answer: oneshot::Sender<Result<Receipt>>,
 }
 

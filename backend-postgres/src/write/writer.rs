@@ -44,7 +44,7 @@ impl Writer {
         }
     }
 
-    async fn group(&mut self, group: Vec<Box<Checked>>, waiting: Vec<oneshot::Sender<Result<Receipt>>>) {
+    async fn group(&mut self, group: Vec<Checked>, waiting: Vec<oneshot::Sender<Result<Receipt>>>) {
         let watch = Stopwatch::start();
         let answers = match self.made(&group).await {
             Ok(answers) => answers,
@@ -61,7 +61,7 @@ impl Writer {
         }
     }
 
-    async fn one_by_one(&mut self, group: &[Box<Checked>]) -> Vec<Result<Receipt>> {
+    async fn one_by_one(&mut self, group: &[Checked]) -> Vec<Result<Receipt>> {
         let mut answers = Vec::with_capacity(group.len());
         for one in group {
             let answer = self.made(std::slice::from_ref(one)).await;
@@ -74,7 +74,7 @@ impl Writer {
     }
 
     /// Makes a group, again and again while what keeps it from being made may pass.
-    async fn made(&mut self, group: &[Box<Checked>]) -> Result<Vec<Result<Receipt>>> {
+    async fn made(&mut self, group: &[Checked]) -> Result<Vec<Result<Receipt>>> {
         let watch = Stopwatch::start();
         let mut delay = DELAY_MIN;
         let mut races = 0;
@@ -124,7 +124,7 @@ impl Writer {
         }
     }
 
-    async fn attempt(&mut self, mode: Mode, group: &[Box<Checked>]) -> Result<Made, super::group::Broken> {
+    async fn attempt(&mut self, mode: Mode, group: &[Checked]) -> Result<Made, super::group::Broken> {
         if self.connection.is_none() {
             self.connection = Some(self.shared.pool.acquire().await?);
         }

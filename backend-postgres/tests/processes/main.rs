@@ -63,6 +63,9 @@ fn member_of_several() {
     member::run();
 }
 
+/// Number of an event, a hash of its frame, and the DID and rev of a commit.
+type Seen = (u64, String, Option<(String, String)>);
+
 /// What one member said.
 #[derive(Default)]
 struct Said {
@@ -70,8 +73,8 @@ struct Said {
     acked: BTreeMap<(String, String), u64>,
     /// Increments of the shared row.
     increments: u64,
-    /// Number of each event, with a hash of its frame, and the DID and rev of a commit.
-    seen: Vec<(u64, String, Option<(String, String)>)>,
+    /// Each event.
+    seen: Vec<Seen>,
 }
 
 impl Said {

@@ -53,9 +53,9 @@ impl Checkpointer {
         let frozen = self.shared.tables().frozen.clone();
         let begun_ns = self.shared.env.clock.monotonic_ns();
         // Also with nothing to drain: what an error left lying about takes space.
-        self.renew()?;
+        self.renew(self.shared.space.is_full())?;
         let Some(frozen) = frozen else { return Ok(Drained::Nothing) };
-        if self.shared.tables().frozen.is_some() {
+        if self.is_frozen(&frozen) {
             self.ingest(&frozen)?;
         }
         let us = (self.shared.env.clock.monotonic_ns() - begun_ns) / 1_000;
@@ -64,14 +64,25 @@ impl Checkpointer {
         Ok(Drained::UpTo(frozen.mark))
     }
 
-    fn ingest(&self, frozen: &Frozen) -> Result<()> {
+    fn is_frozen(&self, frozen: &Arc<Frozen>) -> bool {
+        self.shared.tables().frozen.as_ref().is_some_and(|now| Arc::ptr_eq(now, frozen))
+    }
+
+    fn ingest(&self, frozen: &Arc<Frozen>) -> Result<()> {
         let space = &self.shared.space;
         // Events first: what the mark covers is not re-created after a crash.
         space.spend(|| self.shared.events.sync())?;
         // A run that finds no space half-way leaves what it wrote until the next open of the key-value store.
         space.spend(|| space.look_for(run_bytes(&frozen.table) + RUN_BYTES_MORE))?;
         // If that was the reserve, nothing else may take it.
-        self.renew()?;
+        self.renew(space.is_full())?;
+        // What an earlier error hid may have been found: then there is nothing left to do.
+        if !self.is_frozen(frozen) {
+            return Ok(());
+        }
+        if self.shared.stopped().is_some() {
+            return Err(self.shared.closed());
+        }
         let below = Arc::clone(&self.shared.tables().store);
         let mut run = run_of(&frozen.table, &*below, &frozen.mark)?;
         self.shared.kv.ingest(&mut run)?;
@@ -84,9 +95,8 @@ impl Checkpointer {
     }
 
     /// Opens the key-value store again if it needs that. Readers wait for it; if one has an older state, it is put off.
-    fn renew(&self) -> Result<()> {
+    fn renew(&self, sparing: bool) -> Result<()> {
         let kv = &self.shared.kv;
-        let sparing = self.shared.space.is_full();
         if !kv.is_worn(sparing) {
             return Ok(());
         }
@@ -116,9 +126,9 @@ impl Checkpointer {
             other => other.map(|()| true),
         };
         if waits(self.shared.events.flush())? && waits(self.shared.space.restore())? {
+            // Its work in the background may begin again. If it cannot be opened now, it is tried again as on a full disk.
+            self.renew(false)?;
             self.shared.space.found();
-            // Its work in the background may begin again.
-            self.renew()?;
         }
         Ok(())
     }

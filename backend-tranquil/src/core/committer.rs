@@ -57,6 +57,12 @@ struct Flight {
     begun_ns: u64,
 }
 
+/// A cycle that does not count, and why.
+struct Lost {
+    flight: Flight,
+    failed: Failed,
+}
+
 impl Committer {
     pub fn new(shared: Arc<Shared>, log: LogWriter) -> Self {
         let last = shared.tables().mark;
@@ -84,6 +90,7 @@ impl Committer {
     /// True if a cycle may be planned on top of the one that flies.
     pub fn may_plan_ahead(&self) -> bool {
         self.next.is_none()
+            && self.flight.as_ref().is_some_and(|flight| flight.sealed.is_ok())
             && self.shared.stopped().is_none()
             && !self.shared.space.is_full()
             && !self.log.is_file_full()
@@ -115,8 +122,8 @@ impl Committer {
                 landed.push(answers);
                 self.flight = next;
             }
-            Err((flight, failed)) => {
-                landed.push(self.try_again(flight, failed));
+            Err(lost) => {
+                landed.push(self.try_again(*lost));
                 landed.extend(next.map(|next| self.replan(next)));
             }
         }
@@ -162,10 +169,10 @@ impl Committer {
     }
 
     /// Publishes a cycle that is durable. After an error nothing is changed, and its jobs may be tried again.
-    fn settle(&mut self, mut flight: Flight, written: Option<Written>) -> Result<Vec<Answer>, (Flight, Failed)> {
+    fn settle(&mut self, mut flight: Flight, written: Option<Written>) -> Result<Vec<Answer>, Box<Lost>> {
         if let Err(e) = &flight.sealed {
             let failed = Failed::NotWritten(e.clone());
-            return Err((flight, failed));
+            return Err(Box::new(Lost { flight, failed }));
         }
         self.freeze_wanted |= flight.freeze_wanted;
         let Some(written) = written else {
@@ -174,7 +181,7 @@ impl Committer {
         };
         let bytes = match self.log.written(written) {
             Ok(bytes) => bytes,
-            Err(failed) => return Err((flight, failed)),
+            Err(failed) => return Err(Box::new(Lost { flight, failed })),
         };
         let counters = &self.shared.counters;
         Counters::add(&counters.cycles, 1);
@@ -201,7 +208,8 @@ impl Committer {
     }
 
     /// A cycle failed: once more for those that go on, and once more in the space of the reserve.
-    fn try_again(&mut self, mut flight: Flight, mut failed: Failed) -> Vec<Answer> {
+    fn try_again(&mut self, lost: Lost) -> Vec<Answer> {
+        let Lost { mut flight, mut failed } = lost;
         loop {
             self.give_back(flight.pending);
             match &failed {
@@ -210,7 +218,7 @@ impl Committer {
             }
             match self.alone(flight.jobs) {
                 Ok(answers) => return answers,
-                Err(other) => (flight, failed) = other,
+                Err(lost) => Lost { flight, failed } = *lost,
             }
         }
     }
@@ -220,12 +228,12 @@ impl Committer {
         self.give_back(lost.pending);
         match self.alone(lost.jobs) {
             Ok(answers) => answers,
-            Err((flight, failed)) => self.try_again(flight, failed),
+            Err(lost) => self.try_again(*lost),
         }
     }
 
     /// A whole cycle in one go.
-    fn alone(&mut self, jobs: Vec<Job>) -> Result<Vec<Answer>, (Flight, Failed)> {
+    fn alone(&mut self, jobs: Vec<Job>) -> Result<Vec<Answer>, Box<Lost>> {
         let mut flight = self.plan(jobs);
         let written = flight.take_sealed().map(Sealed::write);
         self.settle(flight, written)

@@ -35,7 +35,7 @@ pub struct EventLog {
     options: EventOptions,
     state: RwLock<State>,
     /// Held by whoever writes to segments. The buffer is for entries.
-    writing: Mutex<Vec<u8>>,
+    writing: Mutex<Writing>,
     head: watch::Sender<Option<Seq>>,
 }
 
@@ -46,6 +46,22 @@ struct State {
     /// The newest event that is in a segment. Those after it are in the ring, which does not let go of them.
     written: u64,
     ring: Ring,
+}
+
+/// Who appends.
+#[derive(Default)]
+struct Writing {
+    buffer: Vec<u8>,
+    /// A sync that failed. The next one of the same file may say yes, and not mean it.
+    failed: Option<Error>,
+}
+
+impl Writing {
+    fn note(&mut self, error: &Error) {
+        if error.reason() == Reason::SyncFailed {
+            self.failed.get_or_insert_with(|| error.clone());
+        }
+    }
 }
 
 impl EventLog {
@@ -157,7 +173,10 @@ impl EventLog {
 
     /// Appends what waits to the segments, in order, as far as they take it.
     pub fn flush(&self) -> Result<()> {
-        let mut buffer = self.writing.lock().expect("no panic under this lock");
+        let mut writing = self.writing.lock().expect("no panic under this lock");
+        if let Some(failed) = &writing.failed {
+            return Err(failed.clone());
+        }
         loop {
             let (written, events) = {
                 let state = self.read();
@@ -170,7 +189,7 @@ impl EventLog {
                 let detail = format!("{}: event {} is in no memory", self.directory.display(), written + 1);
                 return Err(Error::new(Reason::DataCorrupt, detail));
             };
-            self.append_to_segment(&events, &mut buffer)?;
+            self.append_to_segment(&events, &mut writing.buffer).inspect_err(|e| writing.note(e))?;
             let mut state = self.write();
             state.written = last.seq.get();
             state.ring.trim(last.seq.get());
@@ -206,7 +225,8 @@ impl EventLog {
         self.flush()?;
         // Older segments were synced when they were sealed.
         let current = self.read().segments.values().next_back().map(Arc::clone);
-        current.map_or(Ok(()), |segment| segment.sync())
+        let synced = current.map_or(Ok(()), |segment| segment.sync());
+        synced.inspect_err(|e| self.writing.lock().expect("no panic under this lock").note(e))
     }
 
     /// Events after a number, if memory has them.

@@ -178,7 +178,8 @@ impl MetaKv for FjallKv {
         let mut handles = self.handles.write().expect("no panic under this lock");
         // An older state reads files that the next open would remove, and later removes files by names that the next
         // open may give again.
-        if Arc::get_mut(&mut handles).is_none() {
+        let is_closed = handles.0.read().expect("no panic under this lock").is_none();
+        if !is_closed && Arc::get_mut(&mut handles).is_none() {
             return Ok(false);
         }
         handles.close();

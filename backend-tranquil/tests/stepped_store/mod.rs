@@ -104,7 +104,7 @@ impl MetaSnapshot for State {
 pub struct Stepped {
     pub store: Arc<Tranquil>,
     pub kv: CountingKv,
-    steps: Arc<Steps>,
+    pub steps: Arc<Steps>,
 }
 
 impl Stepped {
