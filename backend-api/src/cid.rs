@@ -32,7 +32,7 @@ pub struct Cid {
 impl Hash for Cid {
     fn hash<H: Hasher>(&self, state: &mut H) {
         let [half @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = self.digest;
-        state.write_u128(u128::from_ne_bytes(half));
+        state.write_u128(u128::from_le_bytes(half));
     }
 }
 
