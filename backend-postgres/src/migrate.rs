@@ -77,13 +77,21 @@ async fn create_table(connection: &mut PgConnection) -> Result<()> {
     const CREATE: &str = include_str!("../sql/create_migrations.sql");
     let created = sqlx::query(CREATE).execute(&mut *connection).await;
     match created {
-        Err(e) if e.as_database_error().is_some_and(|e| e.is_unique_violation()) => sqlx::query(CREATE)
+        Err(e) if is_there_already(&e) => sqlx::query(CREATE)
             .execute(connection)
             .await
             .map(drop)
             .map_err(|e| failed("create the table of migrations", &e)),
         created => created.map(drop).map_err(|e| failed("create the table of migrations", &e)),
     }
+}
+
+/// True if somebody else made the same thing in between: `IF NOT EXISTS` looks first and makes then, and what fails is the
+/// row of the table, of its type, or of its name, whichever comes first (unique_violation, duplicate_table,
+/// duplicate_object, duplicate_schema).
+fn is_there_already(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|e| e.code());
+    code.is_some_and(|code| matches!(&*code, "23505" | "42P07" | "42710" | "42P06"))
 }
 
 /// Checks the name of a schema, which becomes part of statements and settings.
@@ -113,7 +121,7 @@ pub(crate) async fn create_schema(connection: &mut PgConnection, schema: &str) -
     let created = sqlx::query(AssertSqlSafe(create)).execute(connection).await;
     match created {
         // Another process was faster.
-        Err(e) if e.as_database_error().is_some_and(|e| e.is_unique_violation()) => Ok(()),
+        Err(e) if is_there_already(&e) => Ok(()),
         created => created.map(drop).map_err(|e| failed("create the schema", &e)),
     }
 }
