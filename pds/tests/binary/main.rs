@@ -114,7 +114,7 @@ fn a_wrong_configuration_is_refused_by_name() {
     let said = refused(pds(directory.path(), &["serve"]).env("PDS_PROT", "1"));
     assert!(said.contains("PDS_PROT"), "{said}");
     let said = refused(pds(directory.path(), &["serve"]).env("PDS_STORAGE_BACKEND", "postgres"));
-    assert!(said.contains("not built yet"), "{said}");
+    assert!(said.contains("storage.postgres.url: not set"), "{said}");
     let said = refused(&mut pds(directory.path(), &["serve", "--config", "none.toml"]));
     assert!(said.contains("none.toml"), "{said}");
     assert!(!directory.path().join("data").exists(), "nothing was made");
