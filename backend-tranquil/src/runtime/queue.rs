@@ -9,7 +9,8 @@ use super::Work;
 use crate::core::Job;
 use crate::options::Options;
 
-/// A mutation above this size waits in its own lane: small ones pass it, and one of it goes with each cycle.
+/// A mutation above this size waits in its own lane, with those that were given together with it: small ones pass it, and
+/// half of each cycle is for that lane.
 const LARGE_BYTES: usize = 256 * 1024;
 
 /// A bounded queue with two lanes.
@@ -86,19 +87,12 @@ impl Queue {
 
     fn cycle_of(&self, state: &mut State) -> Vec<Work> {
         let mut out = Vec::new();
-        let mut bytes = 0;
-        if let Some(work) = state.large.pop_front() {
-            bytes += bytes_of(&work);
-            out.push(work);
-        }
-        while out.len() < self.mutations_max {
-            let Some(next) = state.small.front().map(bytes_of) else { break };
-            if !out.is_empty() && bytes + next > self.bytes_max {
-                break;
-            }
-            bytes += next;
-            out.extend(state.small.pop_front());
-        }
+        // Of what is large one goes in any case, and more while they take half of the cycle; the rest is for the small
+        // ones, of which one goes in any case too.
+        let large = take_some(&mut state.large, self.mutations_max.div_ceil(2), self.bytes_max / 2, &mut out);
+        let left = self.mutations_max.saturating_sub(out.len()).max(1);
+        let small = take_some(&mut state.small, left, self.bytes_max.saturating_sub(large), &mut out);
+        let bytes = large + small;
         state.bytes = state.bytes.saturating_sub(bytes);
         out
     }
@@ -133,10 +127,75 @@ impl Queue {
     }
 }
 
+/// Moves jobs from a lane into a cycle, up to a number and a size, but one if there is any. Gives their size.
+fn take_some(lane: &mut VecDeque<Work>, count_max: usize, bytes_max: usize, out: &mut Vec<Work>) -> usize {
+    let mut bytes = 0;
+    for taken in 0..count_max {
+        let Some(next) = lane.front().map(bytes_of) else { break };
+        if taken > 0 && bytes + next > bytes_max {
+            break;
+        }
+        bytes += next;
+        out.extend(lane.pop_front());
+    }
+    bytes
+}
+
 fn bytes_of(work: &Work) -> usize {
     match &work.job {
         Job::Mutation(checked) => 512 + checked.bytes(),
         Job::Maintenance(step) => 512 + 64 * (step.release.len() + step.delete.len() + step.put.len()),
         Job::Freeze | Job::Touch => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use backend_api::{IdempotencyKey, Mutation, Op, Row, RowKind};
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    fn job(bytes: usize) -> Work {
+        let row = Row::new(RowKind::Session, b"row", vec![0; bytes.min(64 << 10)]);
+        let did = "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa".parse().expect("a DID");
+        let block = |n: usize| {
+            let mut bytes = vec![0; bytes];
+            bytes[..8].copy_from_slice(&(n as u64).to_le_bytes());
+            backend_api::Block::new(bytes.into())
+        };
+        let blocks = if bytes > 64 << 10 { vec![block(bytes)] } else { Vec::new() };
+        let op = Op::PutRow { row, expect: backend_api::Expect::Any };
+        let mutation = Mutation { did, key: IdempotencyKey([0; 16]), ops: vec![op], blocks };
+        let checked = backend_api::Checked::new(mutation).expect("well-formed");
+        let (reply, _) = oneshot::channel();
+        Work { job: Job::Mutation(Box::new(checked)), reply }
+    }
+
+    fn queue(cycle_bytes_max: usize) -> Queue {
+        Queue::new(&Options { cycle_bytes_max, ..Options::new("store") })
+    }
+
+    #[test]
+    fn small_ones_go_with_each_cycle_however_large_the_others_are() {
+        let queue = queue(1 << 20);
+        for _ in 0..3 {
+            queue.push_all(vec![job(1 << 20)]).unwrap();
+        }
+        for _ in 0..3 {
+            queue.push_all(vec![job(100)]).unwrap();
+            let cycle = queue.take_now().unwrap();
+            assert_eq!(cycle.iter().map(|w| bytes_of(w) > LARGE_BYTES).collect::<Vec<_>>(), [true, false]);
+        }
+        assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn what_was_given_together_does_not_go_one_by_one() {
+        let queue = queue(8 << 20);
+        let mut batch = vec![job(300 << 10)];
+        batch.extend((0..200).map(|_| job(100)));
+        queue.push_all(batch).unwrap();
+        assert_eq!(queue.take_now().unwrap().len(), 201);
     }
 }
