@@ -131,6 +131,27 @@ async fn every_sort_of_file_may_find_no_space() {
     }
 }
 
+/// The next log file has its space and finds none in the directory: the current one goes on, and it is tried again.
+#[tokio::test]
+async fn a_directory_without_room_for_the_next_log_file_stops_nothing() {
+    for fault in [Fault::Rename(".log"), Fault::Directory("log")] {
+        let (dir, faults) = (tempfile::tempdir().unwrap(), Arc::<Faults>::default());
+        let mut town = Town::new(disk(&faults), options(dir.path())).await;
+        let files = || common::story::with_ending(&dir.path().join("log"), "log").len();
+        let before = files();
+        faults.set(Some(fault));
+        for _ in 0..200 {
+            town.post().await.unwrap_or_else(|e| panic!("{fault:?}: {e}"));
+        }
+        if fault == Fault::Rename(".log") {
+            assert_eq!(files(), before, "no file is there that does not count");
+        }
+        faults.set(None);
+        town.goes_on().await;
+        assert!(files() > before, "{fault:?}: it was tried again");
+    }
+}
+
 /// Nothing can be drained: memory is bounded, nobody waits for ever, and closing comes to its end.
 #[tokio::test]
 async fn what_cannot_be_drained_is_bounded_and_holds_nobody_up() {

@@ -4,7 +4,7 @@ use backend_api::{BlockReads, BlockRefs, Blocks, Cid, Did, Error, Reason, RepoId
 use bytes::Bytes;
 
 use super::{Tranquil, bytes_at};
-use crate::core::{Fetched, generation_in, place_in};
+use crate::core::{Fetched, Shared, generation_in, place_in};
 use crate::format::value::Place;
 use crate::meta::Layers;
 
@@ -21,43 +21,38 @@ impl BlockReads for Tranquil {
             let read = move |layers: &Layers<'_>| places(layers, generation_in(layers, &did, which)?, &cids, which);
             return Ok(bytes_of(self.point_blocks(read).await?));
         }
-        let none = vec![None; cids.len()];
-        self.read_repo(
-            did,
-            which,
-            move || none.clone(),
-            move |shared, repo| {
-                let mut out = Vec::with_capacity(cids.len());
-                for cids in cids.chunks(STEP) {
-                    let read = |layers: &Layers<'_>| places(layers, Some(repo), cids, which);
-                    out.extend(bytes_of(bytes_at(shared, &shared.point(&read, Fetched::default())?)?));
-                }
-                Ok(out)
-            },
-        )
-        .await
+        let read = move |shared: &Shared, repo: RepoId, cids: &[Cid]| {
+            let read = |layers: &Layers<'_>| places(layers, Some(repo), cids, which);
+            Ok(bytes_of(bytes_at(shared, &shared.point(&read, Fetched::default())?)?))
+        };
+        self.in_steps(did, which, cids, read).await
     }
 
     async fn block_refs(&self, did: &Did, cids: &[Cid], which: Blocks) -> Result<Vec<Option<BlockRefs>>> {
         bounded(cids)?;
-        let (none, cids) = (vec![None; cids.len()], cids.to_vec());
-        self.read_repo(
-            did,
-            which,
-            move || none.clone(),
-            move |shared, repo| {
-                let mut out = Vec::with_capacity(cids.len());
-                for cids in cids.chunks(STEP) {
-                    let seen = |refs: &BlockRefs| which != Blocks::Live || refs.refs > 0;
-                    let refs = |layers: &Layers<'_>, cid: &Cid| Ok(layers.block(repo, cid)?.filter(seen));
-                    let read =
-                        |layers: &Layers<'_>| cids.iter().map(|cid| refs(layers, cid)).collect::<Result<Vec<_>>>();
-                    out.extend(shared.point(&read, Fetched::default())?);
-                }
-                Ok(out)
-            },
-        )
-        .await
+        let read = move |shared: &Shared, repo: RepoId, cids: &[Cid]| {
+            let seen = |refs: &BlockRefs| which != Blocks::Live || refs.refs > 0;
+            let refs = |layers: &Layers<'_>, cid: &Cid| Ok(layers.block(repo, cid)?.filter(seen));
+            let read = |layers: &Layers<'_>| cids.iter().map(|cid| refs(layers, cid)).collect::<Result<Vec<_>>>();
+            shared.point(&read, Fetched::default())
+        };
+        self.in_steps(did, which, cids.to_vec(), read).await
+    }
+}
+
+impl Tranquil {
+    /// Looks blocks of one generation up, some at a time, on the read pool.
+    async fn in_steps<T, F>(&self, did: &Did, which: Blocks, cids: Vec<Cid>, read: F) -> Result<Vec<Option<T>>>
+    where
+        T: Clone + Send + 'static,
+        F: Fn(&Shared, RepoId, &[Cid]) -> Result<Vec<Option<T>>> + Send + 'static,
+    {
+        let count = cids.len();
+        let all = move |shared: &Shared, repo: RepoId| {
+            let steps = cids.chunks(STEP).map(|cids| read(shared, repo, cids));
+            Ok(steps.collect::<Result<Vec<_>>>()?.concat())
+        };
+        self.read_repo(did, which, move || vec![None; count], all).await
     }
 }
 

@@ -39,6 +39,9 @@ impl Checkpointer {
         let drained = self.drain_frozen().inspect_err(|e| {
             if e.reason() == Reason::StorageFull {
                 space.short(e);
+            }
+            // Whatever keeps it from its end now: nobody waits for it who may go on.
+            if space.is_full() {
                 space.drain_failed(number);
             }
         })?;
@@ -53,7 +56,8 @@ impl Checkpointer {
         let frozen = self.shared.tables().frozen.clone();
         let begun_ns = self.shared.env.clock.monotonic_ns();
         // Also with nothing to drain: what an error left lying about takes space.
-        self.renew(self.shared.space.is_full())?;
+        let space = &self.shared.space;
+        space.spend(|| self.renew(space.is_full()))?;
         let Some(frozen) = frozen else { return Ok(Drained::Nothing) };
         if self.is_frozen(&frozen) {
             self.ingest(&frozen)?;
@@ -75,7 +79,7 @@ impl Checkpointer {
         // A run that finds no space half-way leaves what it wrote until the next open of the key-value store.
         space.spend(|| space.look_for(run_bytes(&frozen.table) + RUN_BYTES_MORE))?;
         // If that was the reserve, nothing else may take it.
-        self.renew(space.is_full())?;
+        space.spend(|| self.renew(space.is_full()))?;
         // What an earlier error hid may have been found: then there is nothing left to do.
         if !self.is_frozen(frozen) {
             return Ok(());

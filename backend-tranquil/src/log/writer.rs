@@ -139,8 +139,14 @@ impl LogWriter {
         // The next one has its space before the current one gives up what it has.
         let next = NextFile::prepare(&self.files, self.at, self.sizes)?;
         self.close()?;
-        (self.file, self.room) = (Arc::clone(&next.file), next.room);
-        self.at = next.put_in_place(&self.files)?;
+        let (file, room) = (Arc::clone(&next.file), next.room);
+        match next.put_in_place(&self.files) {
+            Ok(at) => (self.file, self.room, self.at) = (file, room, at),
+            Err(e) => {
+                self.claim_what_is_kept();
+                return Err(e);
+            }
+        }
         Ok(())
     }
 
@@ -226,6 +232,7 @@ impl LogWriter {
     pub fn close(&mut self) -> Result<()> {
         let path = self.files.path(self.at.file);
         self.file.set_len(self.at.offset).map_err(|e| failed("close", &path, &e))?;
+        self.room = self.at.offset;
         self.file.sync().map_err(|e| unsynced(&path, &e))
     }
 }
@@ -274,9 +281,19 @@ impl NextFile {
     }
 
     fn put_in_place(self, files: &LogFiles) -> Result<Position> {
-        let path = files.path(self.at.file);
-        files.disk().rename(&self.aside, &path).map_err(|e| unsynced(&path, &e))?;
-        files.disk().sync_directory(files.directory()).map_err(|e| unsynced(&path, &e))?;
+        let (path, disk) = (files.path(self.at.file), files.disk());
+        if let Err(e) = disk.rename(&self.aside, &path) {
+            let error = failed("rename to", &path, &e);
+            discard(disk, &self.aside);
+            // Only a full disk is known to have changed nothing.
+            return Err(if error.reason() == Reason::StorageFull { error } else { unsynced(&path, &e) });
+        }
+        if let Err(e) = disk.sync_directory(files.directory()) {
+            let error = failed("sync the directory of", &path, &e);
+            let undone = disk.remove(&path).and_then(|()| disk.sync_directory(files.directory()));
+            let passes = undone.is_ok() && error.reason() == Reason::StorageFull;
+            return Err(if passes { error } else { unsynced(&path, &e) });
+        }
         files.put(self.at.file, self.file);
         Ok(self.at)
     }

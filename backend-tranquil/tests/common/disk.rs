@@ -19,6 +19,12 @@ pub enum Fault {
     Sync(&'static str),
     /// Reads fail.
     Read(&'static str),
+    /// Renames to it find no space.
+    Rename(&'static str),
+    /// The next sync of the directory finds no space.
+    Directory(&'static str),
+    /// Writes change one byte on their way. Of files that have this in their path.
+    Flip(&'static str),
 }
 
 /// What is free, `None`: no end of it, and what each file has.
@@ -105,6 +111,8 @@ pub struct FaultDisk(pub Arc<Faults>);
 
 struct FaultFile {
     file: Arc<dyn File>,
+    path: String,
+    /// The path that it will have.
     name: String,
     size: Arc<AtomicU64>,
     faults: Arc<Faults>,
@@ -112,11 +120,11 @@ struct FaultFile {
 
 impl FaultDisk {
     fn wrap(&self, path: &Path, file: Arc<dyn File>) -> Arc<dyn File> {
-        let size = self.0.size_of(path);
+        let (size, real) = (self.0.size_of(path), path.display().to_string());
         // A log file is made aside, and renamed.
         let in_log = path.parent().is_some_and(|p| p.ends_with("log")) && path.extension().is_some_and(|e| e == "tmp");
         let path = if in_log { path.with_extension("log") } else { path.to_owned() };
-        Arc::new(FaultFile { file, name: path.display().to_string(), size, faults: Arc::clone(&self.0) })
+        Arc::new(FaultFile { file, path: real, name: path.display().to_string(), size, faults: Arc::clone(&self.0) })
     }
 }
 
@@ -132,6 +140,9 @@ impl Disk for FaultDisk {
         Ok(self.wrap(path, RealDisk.create(path)?))
     }
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        if self.0.is(|f| matches!(f, Fault::Rename(end) if to.display().to_string().ends_with(end))) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         RealDisk.rename(from, to)?;
         self.0.gone(to);
         let mut space = self.0.space.lock().unwrap();
@@ -155,6 +166,10 @@ impl Disk for FaultDisk {
         RealDisk.create_directory(path)
     }
     fn sync_directory(&self, path: &Path) -> io::Result<()> {
+        if self.0.is(|f| matches!(f, Fault::Directory(end) if path.ends_with(end))) {
+            self.0.set(None);
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         RealDisk.sync_directory(path)
     }
     fn exists(&self, path: &Path) -> io::Result<bool> {
@@ -179,6 +194,13 @@ impl File for FaultFile {
 
     fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
         let full = *self.faults.fault.lock().unwrap();
+        if let Some(Fault::Flip(part)) = full
+            && self.path.contains(part)
+        {
+            let mut bytes = buf.to_vec();
+            bytes[buf.len() / 2] ^= 1;
+            return self.file.write_all_at(&bytes, offset);
+        }
         if let Some(Fault::Full(end, bytes)) = full
             && self.name.ends_with(end)
         {
