@@ -1,7 +1,7 @@
 //! Clock and entropy of a simulated machine.
 
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use backend_api::Micros;
@@ -10,18 +10,19 @@ use conformance::{Clock as _, ManualClock};
 
 use crate::rng::Rng;
 
-/// Stands still until it is set; the monotonic clock moves with every look at it.
+/// Stands still until it is set; the monotonic clock moves with every look at it, unless it is frozen.
 #[derive(Debug)]
 pub struct SimClock {
     wall: Arc<ManualClock>,
     monotonic_ns: AtomicU64,
+    is_frozen: Arc<AtomicBool>,
 }
 
 impl SimClock {
-    /// A clock that shows what another one is set to.
+    /// A clock that shows what another one is set to, and can be frozen.
     #[must_use]
-    pub const fn new(wall: Arc<ManualClock>) -> Self {
-        Self { wall, monotonic_ns: AtomicU64::new(0) }
+    pub const fn new(wall: Arc<ManualClock>, is_frozen: Arc<AtomicBool>) -> Self {
+        Self { wall, monotonic_ns: AtomicU64::new(0), is_frozen }
     }
 }
 
@@ -31,7 +32,8 @@ impl Clock for SimClock {
     }
 
     fn monotonic_ns(&self) -> u64 {
-        self.monotonic_ns.fetch_add(1_000, Ordering::SeqCst)
+        let step_ns = if self.is_frozen.load(Ordering::SeqCst) { 0 } else { 1_000 };
+        self.monotonic_ns.fetch_add(step_ns, Ordering::SeqCst)
     }
 }
 

@@ -132,6 +132,7 @@ fn tell(total: &Total) {
         "{} unknown outcomes, of which {} had happened; {} events followed",
         sum.in_doubt.0, sum.in_doubt.1, sum.seen
     );
+    println!("{} times files were restored, {} runs ended older by a lie", sum.healed, sum.older);
     for fault in Fault::ALL {
         println!("  {:>8}  {}", sum.fired.get(*fault as usize).copied().unwrap_or(0), fault.name());
     }

@@ -38,12 +38,24 @@ pub enum Act {
     Space,
     /// The clock jumps, years in either direction.
     Jump(i64),
+    /// The clocks stand still, until they no longer do.
+    Frozen(bool),
     /// The directory of the key-value store is deleted while the store is closed.
     LoseMetadata,
     /// Somebody starts to follow the firehose, that many events before its head.
     Follow(u64),
     /// One who follows reads on; so many events at the most.
     Read(u64, u64),
+    /// Somebody who follows goes away.
+    Leave(u64),
+    /// The reader of the change feed, who lags, reads on; so many changes at the most.
+    Consume(u64),
+    /// Somebody exports everything, or goes on with that; so many items at the most.
+    Export(u64),
+    /// A sweep in steps of so many entries, while people write.
+    SweepAmong(usize),
+    /// Imports of more than small mutations have: so many KiB each.
+    Large(u64, u64),
     /// Random reads, whatever the disk does.
     Peek(u64),
 }
@@ -98,6 +110,7 @@ impl Plan {
         let has_full = rng.one_in(3);
         let has_crashes = !rng.one_in(5);
         let has_jumps = rng.one_in(4);
+        let has_large = rng.one_in(6);
         let mut acts = Vec::new();
         for step in generate(seed, steps) {
             acts.push(Act::Story(step));
@@ -112,10 +125,17 @@ impl Plan {
                 }
                 42..48 if has_full => acts.push(Act::Space),
                 48..50 if has_jumps => acts.push(Act::Jump(jump(&mut rng))),
+                48 => acts.push(Act::Frozen(true)),
+                49 => acts.push(Act::Frozen(false)),
                 50..51 => acts.push(Act::LoseMetadata),
                 51..54 => acts.push(Act::Follow(rng.below(20))),
                 54..66 => acts.push(Act::Read(rng.below(4), 1 + rng.below(12))),
                 66..72 => acts.push(Act::Peek(1 + rng.below(6))),
+                72..76 => acts.push(Act::Consume(1 + rng.below(20))),
+                76..80 => acts.push(Act::Export(1 + rng.below(200))),
+                80..83 => acts.push(Act::SweepAmong(1 + rng.below(30) as usize)),
+                83..84 => acts.push(Act::Leave(rng.below(4))),
+                84..87 if has_large => acts.push(Act::Large(rng.below(5), 257 + rng.below(300))),
                 _ => {}
             }
         }

@@ -54,6 +54,8 @@ impl Total {
         sum.opens += report.opens;
         sum.compared += report.compared;
         sum.seen += report.seen;
+        sum.healed += report.healed;
+        sum.older += report.older;
         sum.fired.resize(Fault::ALL.len(), 0);
         for (sum, fired) in sum.fired.iter_mut().zip(report.fired) {
             *sum += fired;

@@ -5,9 +5,9 @@
 
 use std::path::Path;
 
-use backend_api::{Reason, Result};
+use backend_api::{Error, Reason, Result};
 
-use super::{Disk, failed, read_up_to};
+use super::{Disk, File, failed, read_up_to};
 
 const CHUNK_BYTES: usize = 1 << 20;
 
@@ -33,7 +33,7 @@ fn copy(disk: &dyn Disk, path: &Path, aside: &Path) -> Result<()> {
     let to = disk.create(aside).map_err(fail)?;
     let mut offset = 0;
     loop {
-        let chunk = read_up_to(&*from, CHUNK_BYTES, offset).map_err(|e| failed("read", path, &e))?;
+        let chunk = read_twice(&*from, path, CHUNK_BYTES, offset)?;
         if chunk.is_empty() {
             break;
         }
@@ -46,6 +46,20 @@ fn copy(disk: &dyn Disk, path: &Path, aside: &Path) -> Result<()> {
     disk.sync_directory(directory).map_err(|e| failed("sync", directory, &e))
 }
 
+/// Reads what is about to be written over its only copy, so it must be what is there: one bad read would stay for ever.
+fn read_twice(file: &dyn File, path: &Path, len: usize, offset: u64) -> Result<Vec<u8>> {
+    let read = || read_up_to(file, len, offset).map_err(|e| failed("read", path, &e));
+    let chunk = read()?;
+    if chunk == read()? {
+        return Ok(chunk);
+    }
+    let detail = format!(
+        "read {}: offset {offset}: two reads gave different bytes; nothing was changed: try again, then look at the disk",
+        path.display()
+    );
+    Err(Error::new(Reason::ReadFailed, detail))
+}
+
 /// Writes a file's bytes once more where they are, up to `len`, cuts off what follows, and syncs. It needs no space.
 ///
 /// What is written is what is there, so a crash in between changes nothing. Fresh blocks are better only where the old
@@ -56,7 +70,7 @@ pub fn rewrite_in_place(disk: &dyn Disk, path: &Path, len: Option<u64>) -> Resul
     let len = len.map_or_else(|| file.len(), Ok).map_err(fail)?;
     let mut offset = 0;
     while offset < len {
-        let chunk = read_up_to(&*file, CHUNK_BYTES.min((len - offset) as usize), offset).map_err(fail)?;
+        let chunk = read_twice(&*file, path, CHUNK_BYTES.min((len - offset) as usize), offset)?;
         if chunk.is_empty() {
             return Err(fail(std::io::ErrorKind::UnexpectedEof.into()));
         }

@@ -9,7 +9,7 @@ use backend_tranquil::io::{Disk, File, Map};
 use super::fault::{Call, Fault};
 use super::node::{DirectoryNode, FileNode, Inode, Node};
 use super::state::{State, missing, names, off};
-use super::{Keep, SimDisk};
+use super::{Keep, Lots, SECTOR_BYTES, SimDisk};
 use crate::rng::Rng;
 use crate::trace::Trace;
 
@@ -33,6 +33,21 @@ fn is_alone(path: &Path) -> bool {
 
 fn fail(fault: Option<Fault>) -> io::Result<()> {
     fault.map_or(Ok(()), |fault| Err(fault.error()))
+}
+
+/// A sector as it was before it was written, or a bit that is not the one on disk. False if that changes nothing.
+fn read_wrong(buf: &mut [u8], offset: u64, lie: Fault, lot: u64) -> bool {
+    let Some(at) = (buf.len() as u64).checked_sub(1).map(|last| (lot >> 3) % (last + 1)) else { return false };
+    if lie == Fault::FlippedRead {
+        buf[at as usize] ^= 1 << (lot % 8);
+        return true;
+    }
+    let sector = (offset + at) / SECTOR_BYTES * SECTOR_BYTES;
+    let (from, to) = (sector.saturating_sub(offset), (sector + SECTOR_BYTES - offset).min(buf.len() as u64));
+    let stale = &mut buf[from as usize..to as usize];
+    let changes = stale.iter().any(|b| *b != 0);
+    stale.fill(0);
+    changes
 }
 
 const fn full() -> io::ErrorKind {
@@ -82,6 +97,7 @@ impl Disk for SimDisk {
             if parent != other {
                 return Err(io::Error::other("the engine renames within a directory"));
             }
+            state.inherit_harm(inode, new, parent);
             state.change_names(parent, vec![(name.to_owned(), None), (new.to_owned(), Some(inode))])
         })
     }
@@ -190,13 +206,20 @@ impl File for SimFile {
             let mut want = len;
             match fault {
                 Some(Fault::ShortRead) if len > 1 => want = 1 + state.rng.below(len as u64 - 1) as usize,
-                Some(Fault::ShortRead) | None => {}
+                Some(Fault::Rot) if !state.rot(self.inode, offset, len) => state.faults.uncount(Fault::Rot),
+                Some(Fault::ShortRead | Fault::Rot | Fault::StaleRead | Fault::FlippedRead) | None => {}
                 other => fail(other)?,
             }
+            let lot = state.rng.clone().next();
             let file = state.file(self.inode)?;
             let rest = file.live.get(offset as usize..).unwrap_or_default();
             let read = rest.len().min(want);
             buf[..read].copy_from_slice(&rest[..read]);
+            if let Some(lie @ (Fault::StaleRead | Fault::FlippedRead)) = fault
+                && !read_wrong(&mut buf[..read], offset, lie, lot)
+            {
+                state.faults.uncount(lie);
+            }
             Ok(read)
         })
     }
@@ -235,8 +258,15 @@ impl File for SimFile {
         self.call(Call::Sync, 0, |state, fault| {
             if fault == Some(Fault::SyncGate) {
                 let mut rng = Rng::new(state.rng.next());
-                let ppm = rng.pick(&[0, 500_000, 900_000]);
-                state.file(self.inode)?.lose_pending(&mut Keep::Lot(&mut rng, ppm));
+                let kept_ppm = rng.pick(&[0, 500_000, 900_000]);
+                let mut lots = Lots { rng, kept_ppm, torn_ppm: 0, torn: 0 };
+                state.file(self.inode)?.lose_pending(&mut Keep::Lot(&mut lots));
+            }
+            if let Some(lie) = fault.filter(|fault| fault.is_lie()) {
+                if !state.sync_and_lie(self.inode, lie) {
+                    state.faults.uncount(lie);
+                }
+                return Ok(());
             }
             fail(fault)?;
             state.file(self.inode)?.sync();

@@ -33,17 +33,42 @@ pub enum Keep<'a> {
     /// What was done before.
     Before(u64),
     /// By lot.
-    Lot(&'a mut Rng, u32),
+    Lot(&'a mut Lots),
+}
+
+/// Lots.
+pub struct Lots {
+    /// Decides.
+    pub rng: Rng,
+    /// A piece is kept so often in a million times.
+    pub kept_ppm: u32,
+    /// Of a sector that is kept, only a part is so often in a million times.
+    pub torn_ppm: u32,
+    /// Sectors that were torn.
+    pub torn: u64,
 }
 
 impl Keep<'_> {
-    /// True if a piece of a change is kept.
+    /// True if a change of a name or of a size is kept.
     pub const fn keeps(&mut self, order: u64) -> bool {
         match self {
             Self::All => true,
             Self::None => false,
             Self::Before(end) => order < *end,
-            Self::Lot(rng, ppm) => rng.chance(*ppm),
+            Self::Lot(lots) => lots.rng.chance(lots.kept_ppm),
         }
+    }
+
+    /// How many bytes are kept of those that a write has in one sector: the first ones.
+    pub const fn kept(&mut self, order: u64, bytes: usize) -> usize {
+        if !self.keeps(order) {
+            return 0;
+        }
+        let Self::Lot(lots) = self else { return bytes };
+        if bytes == 1 || !lots.rng.chance(lots.torn_ppm) {
+            return bytes;
+        }
+        lots.torn += 1;
+        1 + lots.rng.below(bytes as u64 - 1) as usize
     }
 }

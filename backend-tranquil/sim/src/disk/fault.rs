@@ -56,8 +56,38 @@ faults! {
     IngestDone = "ingest: done and EIO",
     /// The key-value store finds no space.
     IngestFull = "ingest: ENOSPC",
+    /// The key-value store says that it found no space, and has taken the run in.
+    IngestFullDone = "ingest: done and ENOSPC",
+    /// The key-value store's work in the background dies.
+    Compaction = "metadata: work in the background dies",
+    /// The key-value store's files cannot be opened again.
+    Reopen = "metadata: cannot be opened again",
+    /// The key-value store finds itself damaged when it is opened.
+    Damaged = "metadata: damaged when opened",
     /// The key-value store cannot read.
     Get = "get: EIO",
+    /// The device says that it wrote a sector, and did not.
+    LostWrite = "write: lost",
+    /// A sector is written elsewhere.
+    MisdirectedWrite = "write: misdirected",
+    /// A sector is written where it belongs, and elsewhere.
+    DuplicatedWrite = "write: a second time elsewhere",
+    /// A read gives a sector as it was before it was written.
+    StaleRead = "read: stale",
+    /// A read gives a bit that is not the one on disk.
+    FlippedRead = "read: a bit flipped",
+    /// A bit on disk changes.
+    Rot = "at rest: a bit flipped",
+    /// A power cut leaves a part of a sector.
+    Torn = "power cut: torn sector",
+    /// A call takes so long that all others go on meanwhile.
+    Slow = "slow call",
+    /// The clock jumps ahead, by years.
+    ClockAhead = "clock: years ahead",
+    /// The clock jumps back, by years.
+    ClockBack = "clock: years back",
+    /// The clock stands still.
+    ClockFrozen = "clock: frozen",
 }
 
 /// Calls that fail in the same way.
@@ -81,22 +111,35 @@ pub enum Call {
     Size,
     /// A key-value store takes in a run.
     Ingest,
+    /// A key-value store is opened.
+    OpenKv,
+    /// A key-value store is opened again.
+    Reopen,
     /// A key-value store reads.
     Get,
 }
 
 impl Call {
-    const fn faults(self) -> &'static [Fault] {
+    /// What can go wrong with it.
+    #[must_use]
+    pub const fn faults(self) -> &'static [Fault] {
+        use Fault::{FlippedRead, Rot, StaleRead};
         match self {
-            Self::Read => &[Fault::Read, Fault::Interrupted, Fault::ShortRead],
+            Self::Read => &[Fault::Read, Fault::Interrupted, Fault::ShortRead, StaleRead, FlippedRead, Rot],
             Self::Write => &[Fault::Write, Fault::PartialWrite, Fault::NoSpace, Fault::Quota],
             Self::Allocate => &[Fault::Write, Fault::NoSpace, Fault::Quota],
-            Self::Sync => &[Fault::Sync, Fault::SyncGate],
+            Self::Sync => {
+                &[Fault::Sync, Fault::SyncGate, Fault::LostWrite, Fault::MisdirectedWrite, Fault::DuplicatedWrite]
+            }
             Self::SyncDirectory => &[Fault::SyncDirectory],
             Self::Open => &[Fault::Name, Fault::Descriptors],
             Self::Name => &[Fault::Name],
             Self::Size => &[Fault::Size],
-            Self::Ingest => &[Fault::Ingest, Fault::IngestDone, Fault::IngestFull],
+            Self::Ingest => {
+                &[Fault::Ingest, Fault::IngestDone, Fault::IngestFull, Fault::IngestFullDone, Fault::Compaction]
+            }
+            Self::OpenKv => &[Fault::Name, Fault::Damaged],
+            Self::Reopen => &[Fault::Reopen],
             Self::Get => &[Fault::Get],
         }
     }
@@ -116,13 +159,19 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// A mixture of its own for each seed: some faults often, some seldom, some never.
+    /// A mixture of its own for each seed: some faults often, some seldom, some never. A disk that lies is had by few.
     pub fn swarm(rng: &mut Rng) -> Self {
         let mut rates_ppm = [0; Fault::ALL.len()];
-        for rate in &mut rates_ppm {
-            if rng.one_in(3) {
-                *rate = rng.pick(&[2_000, 10_000, 50_000]);
-            }
+        let lies = rng.one_in(4);
+        for fault in Fault::ALL {
+            let rates = match fault {
+                // Of calls that are seldom.
+                Fault::Reopen | Fault::Damaged => [50_000, 100_000, 300_000],
+                fault if fault.is_lie() => [5_000, 30_000, 150_000],
+                _ => [2_000, 10_000, 50_000],
+            };
+            let rate = if rng.one_in(if fault.is_lie() { 2 } else { 3 }) { rng.pick(&rates) } else { 0 };
+            rates_ppm[*fault as usize] = if fault.is_lie() && !lies { 0 } else { rate };
         }
         Self { rates_ppm, ..Self::none() }
     }
@@ -136,23 +185,72 @@ impl Faults {
 
     /// What goes wrong with a call.
     pub fn draw(&mut self, call: Call, number: u64, rng: &mut Rng) -> Option<Fault> {
-        let possible = call.faults();
+        self.draw_of(call.faults(), number, rng)
+    }
+
+    /// True if a call is slow.
+    pub fn draw_slow(&mut self, number: u64, rng: &mut Rng) -> bool {
+        self.draw_of(&[Fault::Slow], number, rng).is_some()
+    }
+
+    fn draw_of(&mut self, possible: &[Fault], number: u64, rng: &mut Rng) -> Option<Fault> {
         let planned = self.at.filter(|(at, fault)| *at == number && possible.contains(fault)).map(|(_, fault)| fault);
         let fault = planned.or_else(|| {
             self.is_on.then(|| possible.iter().copied().find(|f| rng.chance(self.rates_ppm[*f as usize]))).flatten()
         })?;
-        self.fired[fault as usize] += 1;
+        self.count(fault, 1);
         Some(fault)
+    }
+
+    /// How often a sector is torn by a power cut.
+    #[must_use]
+    pub const fn torn_ppm(&self) -> u32 {
+        // Many sectors are in one cut, and few cuts in a run.
+        self.rates_ppm[Fault::Torn as usize] * 4
+    }
+
+    /// It happened so often.
+    pub const fn count(&mut self, fault: Fault, times: u64) {
+        self.fired[fault as usize] += times;
+    }
+
+    /// There was nothing that could go wrong.
+    pub const fn uncount(&mut self, fault: Fault) {
+        self.fired[fault as usize] -= 1;
+    }
+
+    /// Faults that may make somebody refuse.
+    #[must_use]
+    pub fn troubles(&self) -> u64 {
+        Fault::ALL.iter().filter(|f| !f.is_quiet()).map(|f| self.fired[*f as usize]).sum()
+    }
+
+    /// True if the disk ever lied.
+    #[must_use]
+    pub fn has_lied(&self) -> bool {
+        Fault::ALL.iter().any(|f| f.is_lie() && self.fired[*f as usize] > 0)
     }
 }
 
 impl Fault {
+    /// The disk says one thing and does another: no error tells of it.
+    #[must_use]
+    pub const fn is_lie(self) -> bool {
+        use Fault::{DuplicatedWrite, FlippedRead, LostWrite, MisdirectedWrite, Rot, StaleRead};
+        matches!(self, LostWrite | MisdirectedWrite | DuplicatedWrite | StaleRead | FlippedRead | Rot)
+    }
+
+    /// Nobody has to notice.
+    const fn is_quiet(self) -> bool {
+        matches!(self, Self::Torn | Self::Slow | Self::ClockAhead | Self::ClockBack | Self::ClockFrozen)
+    }
+
     /// As the system would tell it.
     #[must_use]
     pub fn error(self) -> io::Error {
         match self {
             Self::Interrupted => io::ErrorKind::Interrupted.into(),
-            Self::NoSpace | Self::IngestFull => io::ErrorKind::StorageFull.into(),
+            Self::NoSpace | Self::IngestFull | Self::IngestFullDone => io::ErrorKind::StorageFull.into(),
             Self::Quota => io::ErrorKind::QuotaExceeded.into(),
             Self::Descriptors => io::Error::other("too many open files"),
             _ => io::Error::other("input/output error"),

@@ -1,11 +1,14 @@
 //! The simulated key-value store: a map that takes in whole runs, and loses exactly what its contract allows.
+//!
+//! As with the real one, an error of a run may be a lie: the run is on disk, and shows when the store is opened again, or at
+//! once. Opening again waits for those who read an older state, and may fail.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::Bound;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use backend_api::{Error, Reason, Result};
 use backend_tranquil::stepped::{MetaKv, MetaSnapshot, Pairs as Iter};
@@ -14,7 +17,7 @@ use bytes::Bytes;
 use super::SimDisk;
 use super::calls::make_directory;
 use super::fault::{Call, Fault};
-use super::node::{Inode, Node, Pairs};
+use super::node::{Inode, KvNode, Node, Pairs};
 use super::state::{State, missing, off};
 
 const NAME: &str = "kv";
@@ -24,13 +27,33 @@ pub struct SimKv {
     disk: SimDisk,
     inode: Inode,
     boot: u64,
-    is_closed: Arc<AtomicBool>,
+    /// What this opening knows of; snapshots have the one that they are of. None while it cannot be opened again.
+    handle: Mutex<Option<Arc<Handle>>>,
+    /// An error left something undone, or the work in the background is dead.
+    is_hurt: AtomicBool,
+    is_sparing: AtomicBool,
+}
+
+#[derive(Default)]
+struct Handle {
+    pairs: Mutex<Pairs>,
+    is_closed: AtomicBool,
 }
 
 struct SimSnapshot {
     disk: SimDisk,
     pairs: Pairs,
-    is_closed: Arc<AtomicBool>,
+    handle: Arc<Handle>,
+}
+
+impl Handle {
+    fn of(pairs: Pairs) -> Arc<Self> {
+        Arc::new(Self { pairs: Mutex::new(pairs), is_closed: AtomicBool::new(false) })
+    }
+
+    fn pairs(&self) -> MutexGuard<'_, Pairs> {
+        self.pairs.lock().expect("no panic under this lock")
+    }
 }
 
 fn failed(what: &str, e: &io::Error) -> Error {
@@ -51,42 +74,111 @@ impl SimKv {
     /// # Errors
     /// [`Reason::DataCorrupt`] for a directory that was removed in part; errors of the disk.
     pub fn open(disk: &SimDisk, path: &Path) -> Result<Self> {
-        let opened = disk.call(Call::Name, 7, false, |state, fault| {
-            fault.map_or(Ok(()), |fault| Err(fault.error()))?;
-            match state.find(path) {
+        let opened = disk.call(Call::OpenKv, 7, false, |state, fault| {
+            let there = state.find(path);
+            match fault {
+                // One that is not there yet cannot be damaged.
+                Some(Fault::Damaged) if there.is_err() => state.faults.uncount(Fault::Damaged),
+                Some(Fault::Damaged) => return Ok((None, state.boot)),
+                Some(fault) => return Err(fault.error()),
+                None => {}
+            }
+            match there {
                 Ok(directory) => Ok((state.directory(directory)?.live.get(NAME).copied(), state.boot)),
                 Err(_) => create(state, path).map(|inode| (Some(inode), state.boot)),
             }
         });
         let (found, boot) = opened.map_err(|e| failed("open", &e))?;
         let Some(inode) = found else {
-            return Err(Error::new(Reason::DataCorrupt, format!("{}: files are missing", path.display())));
+            return Err(Error::new(Reason::DataCorrupt, format!("metadata store: {}: damaged", path.display())));
         };
-        Ok(Self { disk: disk.clone(), inode, boot, is_closed: Arc::default() })
+        let pairs = tidied(&mut disk.state(), inode);
+        Ok(Self {
+            disk: disk.clone(),
+            inode,
+            boot,
+            handle: Mutex::new(Some(Handle::of(pairs))),
+            is_hurt: AtomicBool::new(false),
+            is_sparing: AtomicBool::new(false),
+        })
     }
 
-    fn pairs(&self) -> Pairs {
-        match self.disk.state().nodes.get(&self.inode) {
-            Some(Node::Kv(pairs)) => Arc::clone(pairs),
-            _ => Arc::default(),
-        }
+    fn slot(&self) -> MutexGuard<'_, Option<Arc<Handle>>> {
+        self.handle.lock().expect("no panic under this lock")
     }
+
+    fn handle(&self) -> Option<Arc<Handle>> {
+        self.slot().clone().filter(|handle| !handle.is_closed.load(Ordering::SeqCst))
+    }
+
+    /// Takes a run in on disk; what this opening then knows.
+    fn take(&self, state: &mut State, fault: Option<Fault>, known: &Pairs, run: &Run) -> io::Result<Pairs> {
+        if self.boot != state.boot {
+            return Err(off());
+        }
+        let is_sparing = self.is_sparing.load(Ordering::SeqCst);
+        let wanted = run.iter().map(|(key, value)| (key.len() + value.as_ref().map_or(0, Vec::len)) as u64).sum();
+        let is_done = matches!(fault, None | Some(Fault::IngestDone | Fault::IngestFullDone | Fault::Compaction));
+        let bytes = if is_done { wanted } else { state.rng.below(wanted + 1) };
+        let taken = state.take_space(bytes);
+        let shows = state.rng.one_in(2);
+        let Some(Node::Kv(kv)) = state.nodes.get_mut(&self.inode) else { return Err(missing()) };
+        // What an error leaves takes space until the next open.
+        kv.allocated += taken;
+        if taken < bytes {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        if !is_done {
+            return Err(fault.map_or_else(missing, Fault::error));
+        }
+        let merged = merge(known, run);
+        kv.pairs = Arc::clone(&merged);
+        match fault {
+            Some(Fault::IngestDone | Fault::IngestFullDone) => {
+                if shows && let Some(handle) = self.handle() {
+                    *handle.pairs() = merged;
+                }
+                return Err(fault.map_or_else(missing, Fault::error));
+            }
+            Some(_) => self.is_hurt.store(true, Ordering::SeqCst),
+            None if !is_sparing => drop(tidied(state, self.inode)),
+            None => {}
+        }
+        Ok(merged)
+    }
+}
+
+/// What lies about is removed, and what is not needed compacted.
+fn tidied(state: &mut State, inode: Inode) -> Pairs {
+    let Some(Node::Kv(kv)) = state.nodes.get_mut(&inode) else { return Pairs::default() };
+    let needed = bytes_of(&kv.pairs);
+    let freed = kv.allocated.saturating_sub(needed);
+    kv.allocated -= freed;
+    let pairs = Arc::clone(&kv.pairs);
+    state.give_space(freed);
+    pairs
+}
+
+fn bytes_of(pairs: &Pairs) -> u64 {
+    pairs.iter().map(|(key, value)| (key.len() + value.len()) as u64).sum()
 }
 
 /// What a new store makes in its own directory is durable; its directory's name is the engine's affair.
 fn create(state: &mut State, path: &Path) -> io::Result<Inode> {
     let directory = make_directory(state, path)?;
-    let inode = state.add(State::empty_kv());
+    let inode = state.add(Node::Kv(KvNode::default()));
     state.change_names(directory, vec![(NAME.to_owned(), Some(inode))])?;
     state.directory(directory)?.sync();
     Ok(inode)
 }
 
-fn merge(pairs: &Pairs, run: Vec<(Vec<u8>, Option<Vec<u8>>)>) -> Pairs {
+type Run = [(Vec<u8>, Option<Vec<u8>>)];
+
+fn merge(pairs: &Pairs, run: &Run) -> Pairs {
     let mut merged = BTreeMap::clone(pairs);
     for (key, value) in run {
         match value {
-            Some(value) => drop(merged.insert(key.into(), value.into())),
+            Some(value) => drop(merged.insert(Bytes::copy_from_slice(key), Bytes::copy_from_slice(value))),
             None => drop(merged.remove(&key[..])),
         }
     }
@@ -95,54 +187,82 @@ fn merge(pairs: &Pairs, run: Vec<(Vec<u8>, Option<Vec<u8>>)>) -> Pairs {
 
 impl MetaKv for SimKv {
     fn ingest(&self, run: &mut dyn Iterator<Item = (Vec<u8>, Option<Vec<u8>>)>) -> Result<()> {
-        if self.is_closed.load(Ordering::SeqCst) {
-            return Err(closed());
-        }
+        let handle = self.handle().ok_or_else(closed)?;
         let run: Vec<_> = run.collect();
         if let Some(pair) = run.windows(2).find(|pair| pair[0].0 >= pair[1].0) {
             return Err(Error::new(Reason::DataCorrupt, format!("a run that is not sorted: {pair:?}")));
         }
+        let known = Arc::clone(&handle.pairs());
         let taken = self.disk.call(Call::Ingest, run.len() as u64, false, |state, fault| {
-            let boot = state.boot;
             let was_cut = state.is_off;
-            match fault {
-                Some(Fault::IngestDone) | None => {}
-                Some(fault) => return Err(fault.error()),
-            }
-            if self.boot != boot {
-                return Err(off());
-            }
-            let bytes = run.iter().map(|(key, value)| (key.len() + value.as_ref().map_or(0, Vec::len)) as u64).sum();
-            let taken = state.take_space(bytes);
-            if taken < bytes {
-                state.give_space(taken);
-                return Err(io::ErrorKind::StorageFull.into());
-            }
-            let Some(Node::Kv(pairs)) = state.nodes.get_mut(&self.inode) else { return Err(missing()) };
-            *pairs = merge(pairs, run);
-            fault.map_or(Ok(()), |fault| Err(fault.error()))?;
-            if was_cut { Err(off()) } else { Ok(()) }
+            let merged = self.take(state, fault, &known, &run)?;
+            if was_cut { Err(off()) } else { Ok(merged) }
         });
-        taken.map_err(|e| failed("ingest", &e))
+        match taken {
+            Ok(merged) => {
+                *handle.pairs() = merged;
+                Ok(())
+            }
+            Err(e) => {
+                self.is_hurt.store(true, Ordering::SeqCst);
+                Err(failed("ingest", &e))
+            }
+        }
     }
 
     fn snapshot(&self) -> Arc<dyn MetaSnapshot> {
-        let is_closed = Arc::clone(&self.is_closed);
-        Arc::new(SimSnapshot { disk: self.disk.clone(), pairs: self.pairs(), is_closed })
+        let handle = self.slot().clone().unwrap_or_else(|| {
+            let none = Handle::default();
+            none.is_closed.store(true, Ordering::SeqCst);
+            Arc::new(none)
+        });
+        let pairs = Arc::clone(&handle.pairs());
+        Arc::new(SimSnapshot { disk: self.disk.clone(), pairs, handle })
     }
 
     fn disk_bytes(&self) -> u64 {
-        self.pairs().iter().map(|(key, value)| (key.len() + value.len()) as u64).sum()
+        match self.disk.state().nodes.get(&self.inode) {
+            Some(Node::Kv(kv)) => bytes_of(&kv.pairs),
+            _ => 0,
+        }
+    }
+
+    fn is_worn(&self, sparing: bool) -> bool {
+        self.is_hurt.load(Ordering::SeqCst) || self.is_sparing.load(Ordering::SeqCst) != sparing
+    }
+
+    fn reopen(&self, sparing: bool) -> Result<bool> {
+        let mut slot = self.slot();
+        if slot.as_ref().is_some_and(|handle| Arc::strong_count(handle) > 1) {
+            return Ok(false);
+        }
+        *slot = None;
+        self.is_hurt.store(true, Ordering::SeqCst);
+        drop(slot);
+        let opened = self.disk.call(Call::Reopen, 0, true, |state, fault| {
+            fault.map_or(Ok(()), |fault| Err(fault.error()))?;
+            if self.boot != state.boot {
+                return Err(off());
+            }
+            Ok(tidied(state, self.inode))
+        });
+        let pairs = opened.map_err(|e| failed("open again", &e))?;
+        *self.slot() = Some(Handle::of(pairs));
+        self.is_sparing.store(sparing, Ordering::SeqCst);
+        self.is_hurt.store(false, Ordering::SeqCst);
+        Ok(true)
     }
 
     fn close(&self) {
-        self.is_closed.store(true, Ordering::SeqCst);
+        if let Some(handle) = &*self.slot() {
+            handle.is_closed.store(true, Ordering::SeqCst);
+        }
     }
 }
 
 impl SimSnapshot {
     fn check(&self) -> Result<()> {
-        if self.is_closed.load(Ordering::SeqCst) {
+        if self.handle.is_closed.load(Ordering::SeqCst) {
             return Err(closed());
         }
         let mut state = self.disk.state();

@@ -3,6 +3,7 @@
 mod calls;
 mod crash;
 mod fault;
+mod harm;
 mod kv;
 mod node;
 mod state;
@@ -10,14 +11,17 @@ mod state;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-pub use crash::{Crash, Keep, Survivors};
+pub use crash::{Crash, Keep, Lots, Survivors};
 pub use fault::{Call, Fault, Faults};
 pub use kv::SimKv;
-pub use node::{Inode, Node, Pairs, SECTOR_BYTES};
+pub use node::{Inode, KvNode, Node, Pairs, SECTOR_BYTES};
 pub use state::State;
 
-/// What may come between two calls: another part of the engine takes a step.
-pub type Between = Arc<dyn Fn() + Send + Sync>;
+/// What may come between two calls: another part of the engine takes a step; within a slow call one surely does.
+pub type Between = Arc<dyn Fn(bool) + Send + Sync>;
+
+/// Steps that others take within a slow call.
+const SLOW_STEPS: usize = 30;
 
 /// The disk. A handle: all clones are the same disk.
 #[derive(Clone)]
@@ -65,7 +69,8 @@ impl SimDisk {
     ) -> io::Result<T> {
         let between = self.between.lock().expect("no panic under this lock").clone();
         if let Some(between) = between.filter(|_| !is_alone) {
-            between();
+            let is_slow = self.state().is_slow();
+            (0..if is_slow { SLOW_STEPS } else { 1 }).for_each(|_| between(is_slow));
         }
         let mut state = self.state();
         let fault = state.begin(call, what)?;

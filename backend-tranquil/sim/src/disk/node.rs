@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::crash::Keep;
+use super::harm::Harmed;
 
 /// What a device writes whole or not at all.
 pub const SECTOR_BYTES: u64 = 512;
@@ -24,7 +25,16 @@ pub enum Node {
     /// A directory.
     Directory(DirectoryNode),
     /// A key-value store: durable at once, as its contract says.
-    Kv(Pairs),
+    Kv(KvNode),
+}
+
+/// A key-value store.
+#[derive(Debug, Clone, Default)]
+pub struct KvNode {
+    /// What the next open finds.
+    pub pairs: Pairs,
+    /// Bytes that its files take: more than the pairs, until something is compacted.
+    pub allocated: u64,
 }
 
 /// Something done since the last sync; `order` counts over the whole disk.
@@ -53,6 +63,8 @@ pub struct FileNode {
     pub pending: Vec<Pending<FileChange>>,
     /// Up to here it has space of its own.
     pub allocated: u64,
+    /// Where a lying device has something else than it was told to write: what should be there.
+    pub harmed: Harmed,
 }
 
 /// Names that were set or removed in one step.
@@ -91,15 +103,13 @@ impl FileNode {
 
     /// Everything becomes durable.
     pub fn sync(&mut self) {
-        for pending in std::mem::take(&mut self.pending) {
-            put(&mut self.durable, &pending, &mut Keep::All);
-        }
+        self.lose_pending(&mut Keep::All);
     }
 
     /// A sync that fails and leaves the pages clean: what did not reach the disk is never written again.
     pub fn lose_pending(&mut self, keep: &mut Keep<'_>) {
         for pending in std::mem::take(&mut self.pending) {
-            put(&mut self.durable, &pending, keep);
+            put(&mut self.durable, &pending, keep, &mut self.harmed);
         }
     }
 
@@ -107,7 +117,7 @@ impl FileNode {
     pub fn evict(&mut self) {
         let mut bytes = self.durable.clone();
         for pending in &self.pending {
-            put(&mut bytes, pending, &mut Keep::All);
+            put(&mut bytes, pending, &mut Keep::All, &mut Harmed::default());
         }
         self.live = bytes;
     }
@@ -162,11 +172,12 @@ fn set(names: &mut BTreeMap<String, Inode>, change: &NameChange) {
 
 /// Puts what is kept of a change into the bytes that a power cut leaves. A size may be kept without its bytes, and bytes
 /// behind the size are lost.
-fn put(bytes: &mut Vec<u8>, pending: &Pending<FileChange>, keep: &mut Keep<'_>) {
+fn put(bytes: &mut Vec<u8>, pending: &Pending<FileChange>, keep: &mut Keep<'_>, harmed: &mut Harmed) {
     match &pending.change {
         FileChange::Len(len) => {
             if keep.keeps(pending.order) {
                 bytes.resize(*len as usize, 0);
+                harmed.cut(*len);
             }
         }
         FileChange::Write(offset, data) => {
@@ -175,9 +186,12 @@ fn put(bytes: &mut Vec<u8>, pending: &Pending<FileChange>, keep: &mut Keep<'_>) 
             while at < end {
                 let next = ((at / SECTOR_BYTES + 1) * SECTOR_BYTES).min(end);
                 let room = (bytes.len() as u64).clamp(at, next);
-                if keep.keeps(pending.order) && room > at {
-                    let from = (at - offset) as usize..(room - offset) as usize;
-                    bytes[at as usize..room as usize].copy_from_slice(&data[from]);
+                let kept = keep.kept(pending.order, (next - at) as usize).min((room - at) as usize);
+                if kept > 0 {
+                    let from = (at - offset) as usize;
+                    let piece = &data[from..from + kept];
+                    bytes[at as usize..at as usize + kept].copy_from_slice(piece);
+                    harmed.write(at, piece);
                 }
                 at = next;
             }

@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Component, Path};
-use std::sync::Arc;
 
-use super::crash::{Crash, Keep, Survivors};
+use super::crash::{Crash, Keep, Lots, Survivors};
 use super::fault::{Call, Fault, Faults};
 use super::node::{DirectoryNode, FileNode, Inode, NameChange, Node};
 use crate::rng::Rng;
@@ -34,6 +33,8 @@ pub struct State {
     pub copies_on_write: bool,
     /// A second copy of the pages does not outlive the process.
     pub evicts: bool,
+    /// The disk has lied about a file of the log: its end may be lost, and nobody can tell.
+    pub is_log_suspect: bool,
     /// What goes wrong.
     pub faults: Faults,
     /// Decides what goes wrong.
@@ -57,6 +58,7 @@ impl State {
             free_bytes: None,
             copies_on_write: false,
             evicts: false,
+            is_log_suspect: false,
             faults,
             rng,
             trace: Trace::default(),
@@ -88,6 +90,11 @@ impl State {
         Ok(fault)
     }
 
+    /// True if the next call is slow.
+    pub(super) fn is_slow(&mut self) -> bool {
+        !self.is_off && self.faults.draw_slow(self.calls + 1, &mut self.rng)
+    }
+
     /// A call ends.
     pub(super) const fn end(&mut self, is_ok: bool) {
         self.trace.note(is_ok as u64);
@@ -115,12 +122,13 @@ impl State {
     }
 
     fn cut(&mut self, survivors: Survivors) {
-        let mut rng = self.rng.clone();
+        let kept_ppm = if let Survivors::Some(ppm) = survivors { ppm } else { 0 };
+        let mut lots = Lots { rng: self.rng.clone(), kept_ppm, torn_ppm: self.faults.torn_ppm(), torn: 0 };
         let mut keep = match survivors {
             Survivors::None => Keep::None,
             Survivors::All => Keep::All,
             Survivors::First(n) => Keep::Before(self.first_pending().saturating_add(n)),
-            Survivors::Some(ppm) => Keep::Lot(&mut rng, ppm),
+            Survivors::Some(_) => Keep::Lot(&mut lots),
         };
         for node in self.nodes.values_mut() {
             match node {
@@ -129,7 +137,8 @@ impl State {
                 Node::Kv(_) => {}
             }
         }
-        self.rng = rng;
+        self.faults.count(Fault::Torn, lots.torn);
+        self.rng = lots.rng;
     }
 
     /// The oldest change that is not synced.
@@ -230,10 +239,29 @@ impl State {
         self.free_bytes.is_some()
     }
 
+    /// A file takes a name that another one has: what was copied from that one is as good as it was.
+    pub(super) fn inherit_harm(&mut self, inode: Inode, name: &str, directory: Inode) {
+        let Some(old) = self.directory(directory).ok().and_then(|d| d.live.get(name).copied()) else { return };
+        let Some(Node::File(old)) = self.nodes.get(&old).filter(|old| matches!(old, Node::File(f) if !f.harmed.is_empty()))
+        else {
+            return;
+        };
+        let old = old.clone();
+        if let Ok(file) = self.file(inode) {
+            file.inherit(&old);
+        }
+    }
+
     pub(super) fn change_names(&mut self, directory: Inode, change: NameChange) -> io::Result<()> {
         let order = self.next_order();
         self.directory(directory)?.change(change, order);
         Ok(())
+    }
+
+    /// True if a path in the log leads to a file.
+    pub(super) fn is_in_log(&self, inode: Inode) -> bool {
+        let Ok(log) = self.find(&Path::new(crate::world::DIRECTORY).join("log")) else { return false };
+        matches!(self.nodes.get(&log), Some(Node::Directory(log)) if log.live.values().any(|i| *i == inode))
     }
 
     /// The content of every file by path, as programs see it.
@@ -280,11 +308,6 @@ impl State {
         directory.durable.remove(name);
         directory.pending.clear();
         Ok(())
-    }
-
-    /// An empty key-value store.
-    pub(super) fn empty_kv() -> Node {
-        Node::Kv(Arc::default())
     }
 }
 

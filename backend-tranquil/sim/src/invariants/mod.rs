@@ -2,9 +2,12 @@
 
 pub mod agrees;
 pub mod durable;
+pub mod feed;
 pub mod held;
+pub mod lies;
 pub mod refused;
 pub mod sequence;
+pub mod space;
 pub mod steps;
 pub mod unknown;
 pub mod writable;

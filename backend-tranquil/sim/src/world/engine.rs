@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll};
 
@@ -32,6 +33,8 @@ pub struct Machine {
     pub disk: SimDisk,
     /// The wall clock.
     pub clock: Arc<ManualClock>,
+    /// Its clocks stand still, whatever is done to them.
+    pub is_frozen: Arc<AtomicBool>,
     /// Sizes.
     pub setup: Setup,
     /// Decides the store's identity.
@@ -75,7 +78,7 @@ impl Machine {
     pub fn open(&self) -> Result<Engine> {
         let env = Env {
             disk: Arc::new(self.disk.clone()),
-            clock: Arc::new(SimClock::new(Arc::clone(&self.clock))),
+            clock: Arc::new(SimClock::new(Arc::clone(&self.clock), Arc::clone(&self.is_frozen))),
             entropy: Arc::new(SimEntropy::new(Rng::of(self.seed, 2))),
         };
         let disk = self.disk.clone();
@@ -108,21 +111,18 @@ struct Interruptions {
 const DEPTH_MAX: u32 = 2;
 
 impl Engine {
-    /// Lets parts come between each other's calls.
+    /// Lets parts come between each other's calls, and surely so within slow ones.
     pub fn interrupt(&self, disk: &SimDisk, rng: Rng, ppm: u32) {
-        if ppm == 0 {
-            return disk.set_between(None);
-        }
         let steps: Weak<Steps> = Arc::downgrade(&self.steps);
         let lots = Mutex::new(Interruptions { rng, ppm, depth: 0 });
         let lock = move |step: &mut dyn FnMut(&mut Interruptions) -> Option<Part>| {
             step(&mut lots.lock().expect("no panic under this lock"))
         };
-        disk.set_between(Some(Arc::new(move || {
+        disk.set_between(Some(Arc::new(move |surely| {
             let Some(steps) = steps.upgrade() else { return };
             let part = lock(&mut |lots| {
                 let Interruptions { rng, ppm, depth } = lots;
-                if *depth == DEPTH_MAX || !rng.chance(*ppm) {
+                if *depth == DEPTH_MAX || !(surely || rng.chance(*ppm)) {
                     return None;
                 }
                 *depth += 1;

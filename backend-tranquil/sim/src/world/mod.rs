@@ -1,25 +1,30 @@
 //! One run: a machine, an engine on it, people who use it, and a model that knows better.
 
+mod actors;
 mod engine;
+mod lies;
 mod reads;
 mod restart;
 mod writes;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use backend_api::{Micros, Mutation, Pos};
+use backend_api::{Maintenance as _, Micros, Mutation, Pos, Snapshots as _};
 use conformance::history::{self, After, Step};
 use conformance::{ManualClock, Model, START};
 
-use crate::disk::{Crash, Fault, Faults, SimDisk, State};
+use crate::disk::{Crash, Fault, Faults, SimDisk, State, Survivors};
+use crate::invariants::feed::Feed;
 use crate::invariants::sequence::Ledger;
-use crate::invariants::{Held, Violation};
+use crate::invariants::{Held, Violation, held, space};
 use crate::plan::{Act, Plan};
 use crate::rng::Rng;
 
 pub use engine::{DIRECTORY, Engine, Machine, OPTIONS, Stuck};
-use writes::Flight;
+use actors::Export;
+use writes::{Flight, Lanes};
 
 /// A mutation that was sent, by whom, and what they learn if it is taken.
 #[derive(Clone)]
@@ -28,6 +33,16 @@ pub(crate) struct Sent {
     who: u64,
     after: Vec<After>,
 }
+
+impl Sent {
+    /// True if it waits with the large ones.
+    fn is_large(&self) -> bool {
+        self.mutation.blocks.iter().map(|block| block.bytes.len()).sum::<usize>() > LARGE_BYTES
+    }
+}
+
+/// Mutations of more bytes wait by themselves.
+const LARGE_BYTES: usize = 256 << 10;
 
 /// How much a run did.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -50,6 +65,10 @@ pub struct Report {
     pub compared: u64,
     /// Events seen by those who follow.
     pub seen: u64,
+    /// Times that damaged files were restored.
+    pub healed: u64,
+    /// Runs that ended because a disk that lied had lost the end of the log.
+    pub older: u64,
     /// Faults that fired, by [`Fault`].
     pub fired: Vec<u64>,
 }
@@ -62,12 +81,18 @@ pub struct World {
     model_clock: Arc<ManualClock>,
     people: history::World,
     flights: VecDeque<Flight>,
+    /// Answers that were heard and not looked at.
+    lanes: Lanes,
     /// Sent, and nobody knows what became of it.
     in_doubt: Vec<Sent>,
     last: Option<Sent>,
     newest: Pos,
+    /// The time of the newest one that was taken: the store's own never goes back.
+    newest_at: Micros,
     ledger: Ledger,
     followers: Vec<u64>,
+    feed: Feed,
+    export: Option<Export>,
     /// What was planned for the next crash.
     crash: Option<(Crash, Vec<(u64, Crash)>)>,
     /// Something went wrong on the machine since the last open.
@@ -89,10 +114,23 @@ pub struct World {
 /// # Errors
 /// The first violation.
 pub fn run(plan: &Plan) -> Held<Report> {
+    let mut report = Report::default();
+    match run_to_end(plan, &mut report) {
+        Err(violation) if violation.is_over() => Ok(report),
+        other => other,
+    }
+}
+
+/// If it is over before its end, what it did until then is in the report that was given.
+fn run_to_end(plan: &Plan, report: &mut Report) -> Held<Report> {
     let mut world = World::new(plan).map_err(|e| Violation { act: 0, ..e })?;
     for (i, (number, act)) in plan.acts.iter().enumerate() {
         world.reseed(plan.seed, *number);
-        world.act(act).and_then(|()| world.between_acts()).map_err(|e| Violation { act: i, ..e })?;
+        let acted = world.act(act).and_then(|()| world.between_acts());
+        if acted.as_ref().is_err_and(Violation::is_over) {
+            *report = world.report();
+        }
+        acted.map_err(|e| Violation { act: i, ..e })?;
         if plan.ends_after_crash && world.has_crashed {
             return world.compare().map(|()| world.report()).map_err(|e| Violation { act: i, ..e });
         }
@@ -101,7 +139,9 @@ pub fn run(plan: &Plan) -> Held<Report> {
         return Ok(world.report());
     }
     world.reseed(plan.seed, 3);
-    world.end().map_err(|e| Violation { act: plan.acts.len(), ..e })
+    let ended = world.end();
+    *report = world.report();
+    ended.map(|()| report.clone()).map_err(|e| Violation { act: plan.acts.len(), ..e })
 }
 
 /// Runs a plan without what is compared at its end, closes the store, and gives the machine.
@@ -130,7 +170,13 @@ impl World {
         state.copies_on_write = plan.setup.copies_on_write;
         state.evicts = plan.setup.evicts;
         let clock = Arc::new(ManualClock::new(START));
-        let machine = Machine { disk: SimDisk::new(state), clock, setup: plan.setup.clone(), seed: plan.seed };
+        let machine = Machine {
+            disk: SimDisk::new(state),
+            clock,
+            is_frozen: Arc::default(),
+            setup: plan.setup.clone(),
+            seed: plan.seed,
+        };
         let model_clock = Arc::new(ManualClock::new(START));
         let model = Model::new(OPTIONS, Arc::clone(&model_clock) as _);
         let mut world = Self {
@@ -140,11 +186,15 @@ impl World {
             model_clock,
             people: history::World::new(),
             flights: VecDeque::new(),
+            lanes: Lanes::default(),
             in_doubt: Vec::new(),
             last: None,
             newest: Pos(0),
+            newest_at: Micros(0),
             ledger: Ledger::default(),
             followers: Vec::new(),
+            feed: Feed::default(),
+            export: None,
             crash: None,
             troubled: false,
             fired_at_open: 0,
@@ -201,10 +251,25 @@ impl World {
                 self.troubled = true;
             }
             Act::Space => self.disk().state().free_bytes = None,
-            Act::Jump(micros) => self.set_time(self.machine.now().0.saturating_add_signed(*micros).max(1 << 40))?,
+            Act::Jump(micros) => self.jump(*micros)?,
+            Act::Frozen(is_frozen) => {
+                if *is_frozen {
+                    self.disk().state().faults.count(Fault::ClockFrozen, 1);
+                }
+                self.machine.is_frozen.store(*is_frozen, Ordering::SeqCst);
+            }
             Act::LoseMetadata => self.lose_metadata()?,
             Act::Follow(back) => self.follow(*back)?,
             Act::Read(who, limit) => self.read(*who, *limit)?,
+            Act::Leave(who) => {
+                if !self.followers.is_empty() {
+                    self.followers.swap_remove(*who as usize % self.followers.len());
+                }
+            }
+            Act::Consume(limit) => self.consume(*limit)?,
+            Act::Export(limit) => self.export(*limit)?,
+            Act::SweepAmong(budget) => self.sweep_among(*budget)?,
+            Act::Large(who, kib) => self.large(*who, *kib)?,
             Act::Peek(reads) => self.peek(*reads)?,
         }
         Ok(())
@@ -216,6 +281,7 @@ impl World {
             Step::ApplyMany { mutations } => self.send(mutations),
             Step::Retry => self.retry(),
             Step::ReuseKey => self.reuse_key(),
+            Step::Advance(_) | Step::GoBack(_) if self.machine.is_frozen.load(Ordering::SeqCst) => Ok(()),
             Step::Advance(micros) => self.set_time(self.machine.now().0 + micros),
             Step::GoBack(micros) => self.set_time(self.machine.now().0 - micros),
             Step::Sweep(budget) => self.sweep(*budget),
@@ -223,6 +289,12 @@ impl World {
             Step::Checkpoint => self.checkpoint(),
             Step::Compare => self.compare(),
         }
+    }
+
+    fn jump(&mut self, micros: i64) -> Held {
+        let fault = if micros < 0 { Fault::ClockBack } else { Fault::ClockAhead };
+        self.disk().state().faults.count(fault, 1);
+        self.set_time(self.machine.now().0.saturating_add_signed(micros).max(1 << 40))
     }
 
     fn set_time(&mut self, now: u64) -> Held {
@@ -233,10 +305,11 @@ impl World {
             self.crashed()?;
         }
         self.collect()?;
-        if self.flights.iter().any(Flight::is_several) {
+        let is_several = |world: &Self| world.flights.iter().any(Flight::is_several) || !world.lanes.is_empty();
+        if is_several(self) {
             self.settle()?;
         }
-        if self.flights.iter().any(Flight::is_several) {
+        if is_several(self) {
             return Ok(());
         }
         self.machine.clock.set(Micros(now));
@@ -256,17 +329,44 @@ impl World {
     }
 
     /// The faults cease, and everything is as it should be.
-    fn end(mut self) -> Held<Report> {
+    fn end(&mut self) -> Held {
+        self.calm();
+        self.compare()?;
+        // What was read back after a failed sync and built upon must be on the disk, not in its cache only.
+        self.ended(Crash::Power(Survivors::None));
+        self.open(&[])?;
+        self.compare()?;
+        self.forget_everything()?;
         self.compare()?;
         self.reopen()?;
         self.compare()?;
+        self.forget_everything()?;
+        self.account_for_space()
+    }
+
+    /// A sweep when everything is due.
+    fn forget_everything(&mut self) -> Held {
         let window = OPTIONS.history_window_micros + OPTIONS.event_retention_micros;
-        self.set_time(self.machine.now().0 + window + 1)?;
-        self.sweep(1_000)?;
-        self.compare()?;
-        self.reopen()?;
-        self.compare()?;
-        Ok(self.report())
+        let now = self.machine.now().0.max(self.newest_at.0);
+        self.set_time(now + window + 1)?;
+        self.sweep(1_000)
+    }
+
+    /// Nothing leaks.
+    fn account_for_space(&mut self) -> Held {
+        self.checkpoint()?;
+        let stats = self.ask("stats", |engine| {
+            let db = engine.db.clone();
+            async move { db.stats().await }
+        })?;
+        let items = self.ask("snapshot", |engine| {
+            let db = engine.db.clone();
+            async move { held::items(db.snapshot().await?).await }
+        })?;
+        let files = self.disk().state().files();
+        space::figures(&stats, &files)?;
+        space::files(&files)?;
+        space::swept(&items)
     }
 
     fn report(&self) -> Report {

@@ -48,7 +48,7 @@ impl World {
     }
 
     /// Calls the engine whatever the machine does. `None` if it went down meanwhile, or on a full disk for which it waits.
-    fn call<T>(&mut self, what: &str, call: impl Future<Output = T>) -> Held<Option<T>> {
+    pub(super) fn call<T>(&mut self, what: &str, call: impl Future<Output = T>) -> Held<Option<T>> {
         let mut rng = self.rng.clone();
         let is_full = self.disk().state().is_full();
         let answer = self.engine().wait(call, &mut rng, if is_full { 200 } else { TURNS_MAX });
@@ -65,11 +65,12 @@ impl World {
     }
 
     /// An error of the machine's, for which there is a cause.
-    fn may_fail(&mut self, e: &backend_api::Error) -> Held {
+    pub(super) fn may_fail(&mut self, e: &backend_api::Error) -> Held {
         self.look_for_trouble();
         self.is_stopped |= e.reason() == Reason::Closed;
         match infrastructure(e.reason()) {
             Some(_) => has_cause(e, self.troubled),
+            None if self.explains(e)? => Ok(()),
             None => Err(Violation::new("agrees", format!("a read was answered {e}"))),
         }
     }
@@ -78,10 +79,10 @@ impl World {
     pub(super) fn peek(&mut self, reads: u64) -> Held {
         self.end_sweep()?;
         for _ in 0..reads {
-            if !self.flights.is_empty() {
+            if !self.is_idle() {
                 self.settle()?;
             }
-            if !self.flights.is_empty() {
+            if !self.is_idle() {
                 return Ok(());
             }
             self.peek_once()?;
@@ -132,7 +133,7 @@ impl World {
         expected: &Result<T>,
     ) -> Held {
         match found {
-            Some(Err(e)) if infrastructure(e.reason()).is_some() => self.may_fail(&e),
+            Some(Err(e)) if infrastructure(e.reason()).is_some() || self.explains(&e)? => self.may_fail(&e),
             Some(found) => agrees::same(what, &found, expected),
             None => Ok(()),
         }
@@ -151,14 +152,14 @@ impl World {
     pub(super) fn sweep(&mut self, budget: usize) -> Held {
         self.end_sweep()?;
         self.settle()?;
-        if !self.flights.is_empty() {
+        if !self.is_idle() {
             return Ok(());
         }
         self.sweep_owed = Some(self.machine.now());
         self.sweep_on(budget)
     }
 
-    fn sweep_on(&mut self, budget: usize) -> Held {
+    pub(super) fn sweep_on(&mut self, budget: usize) -> Held {
         loop {
             let db = self.engine().db.clone();
             match self.call("sweep", async move { db.sweep(budget).await })? {
@@ -190,6 +191,11 @@ impl World {
     pub(super) fn end_sweep(&mut self) -> Held {
         let Some(at) = self.sweep_owed else { return Ok(()) };
         let was_on = self.calm();
+        if self.is_harmed() {
+            // It stands still at what cannot be read.
+            self.heal()?;
+            self.calm();
+        }
         // The engine may have stopped and nobody has heard of it.
         for _ in 0..2 {
             if self.is_stopped {
@@ -220,6 +226,11 @@ impl World {
         self.checkpoint()?;
         if self.is_stopped {
             self.give_up()?;
+            self.calm();
+        }
+        if self.is_harmed() {
+            // Sweeps and all stand still at what cannot be read.
+            self.compare_and_heal()?;
             self.calm();
         }
         self.end_sweep()?;

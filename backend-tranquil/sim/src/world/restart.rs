@@ -1,11 +1,12 @@
 //! Crashes, closes and opens.
 
-use backend_api::{Changes, Firehose, Mutation, Pos};
+use backend_api::{Changes, Firehose, Pos};
 
 use super::{Engine, Flight, Machine, Sent, World};
-use crate::disk::{Crash, Survivors};
+use crate::disk::{Crash, Fault, Survivors};
 use crate::invariants::steps::{TURNS_MAX, answered};
-use crate::invariants::{Held, Violation, durable, unknown, writable};
+use crate::invariants::unknown::{self, Doubtful};
+use crate::invariants::{Held, durable, writable};
 use crate::plan::how;
 use crate::rng::Rng;
 
@@ -53,14 +54,16 @@ impl World {
     }
 
     /// The engine is gone, and with it every answer that was not heard.
-    fn ended(&mut self, crash: Crash) {
+    pub(super) fn ended(&mut self, crash: Crash) {
         self.disk().set_between(None);
+        self.in_doubt.extend(self.lanes.take_in_doubt());
         let unheard: Vec<Sent> = self.flights.drain(..).flat_map(Flight::into_in_doubt).collect();
         self.in_doubt.extend(unheard);
+        self.export = None;
         let state = self.machine.disk.state();
-        let fired: u64 = state.faults.fired.iter().sum();
+        let troubles = state.faults.troubles();
         // Crashes alone make nobody refuse.
-        self.is_whole &= !self.troubled && !state.is_full() && fired == self.fired_at_open;
+        self.is_whole &= !self.troubled && !state.is_full() && !state.is_harmed() && troubles == self.fired_at_open;
         drop(state);
         self.engine = None;
         self.report.crashes += 1;
@@ -69,7 +72,8 @@ impl World {
 
     /// Opens, again and again if that fails; when nothing goes wrong any more it must succeed.
     pub(super) fn open(&mut self, again: &[(u64, Crash)]) -> Held {
-        let fired_before: u64 = self.disk().state().faults.fired.iter().sum();
+        let fired_before = self.disk().state().faults.troubles();
+        let damaged_before = self.disk().state().faults.fired[Fault::Damaged as usize];
         for attempt in 0.. {
             let planned = again.get(attempt).copied();
             let is_quiet = {
@@ -100,9 +104,21 @@ impl World {
                     self.report.crashes += 1;
                     self.disk().state().restart(planned.map_or(Crash::Kill, |(_, crash)| crash));
                 }
+                Err(e) if self.is_harmed() && self.explains(&e)? => {
+                    // By the name in the message somebody restores it, sooner or later.
+                    if self.rng.one_in(2) || is_quiet {
+                        self.report.healed += 1;
+                        self.disk().state().heal();
+                    }
+                    self.disk().state().restart(Crash::Kill);
+                }
                 Err(e) if is_quiet => return Err(writable::cannot_open(&e)),
                 Err(e) => {
-                    writable::no_damage(&e)?;
+                    // What was just made anew may be damaged at once.
+                    let damaged = self.machine.disk.state().faults.fired[Fault::Damaged as usize];
+                    if !self.explains(&e)? && damaged == damaged_before {
+                        writable::no_damage(&e)?;
+                    }
                     let crash = how(&mut self.rng);
                     self.disk().state().restart(crash);
                 }
@@ -121,17 +137,10 @@ impl World {
         self.is_stopped = false;
         self.troubled = free_bytes.is_some();
         self.crash = None;
-        self.resolve()?;
-        let position = self.ask("position", |engine| {
-            let db = engine.db.clone();
-            async move { db.position().await }
-        })?;
-        durable::check(position, self.newest)?;
-        let window = self.ask("event window", |engine| {
-            let db = engine.db.clone();
-            async move { db.event_window().await }
-        })?;
-        self.ledger.reaches(window)?;
+        match self.is_as_it_was() {
+            Err(e) if e.is_damage() => return self.heal(),
+            other => other?,
+        }
         if self.rng.one_in(3) {
             self.compare()?;
         }
@@ -145,6 +154,23 @@ impl World {
         Ok(())
     }
 
+    /// What was acknowledged is there, and what was seen.
+    fn is_as_it_was(&mut self) -> Held {
+        let position = self.ask("position", |engine| {
+            let db = engine.db.clone();
+            async move { db.position().await }
+        })?;
+        self.is_older(position)?;
+        durable::check(position, self.newest)?;
+        self.feed.reaches(position)?;
+        self.resolve()?;
+        let window = self.ask("event window", |engine| {
+            let db = engine.db.clone();
+            async move { db.event_window().await }
+        })?;
+        self.ledger.reaches(window)
+    }
+
     /// What the store has beyond what was acknowledged must be among what is in doubt.
     fn resolve(&mut self) -> Held {
         let after = self.newest;
@@ -153,7 +179,7 @@ impl World {
             async move { db.changes(after, 10_000, usize::MAX).await }
         })?;
         let in_doubt = std::mem::take(&mut self.in_doubt);
-        let mutations: Vec<Mutation> = in_doubt.iter().map(|sent| sent.mutation.clone()).collect();
+        let mutations: Vec<Doubtful> = in_doubt.iter().map(|sent| (sent.mutation.clone(), sent.is_large())).collect();
         let now = self.machine.now();
         let happened = unknown::resolve(&self.model, &self.model_clock, changes, &mutations, self.is_whole)?;
         self.is_whole = true;
@@ -179,7 +205,7 @@ impl World {
         let engine = self.engine();
         let answer = engine.wait(call(engine), &mut rng, TURNS_MAX);
         self.rng = rng;
-        answered(what, answer)?.map_err(|e| Violation::new("agrees", format!("{what}: {e}")))
+        answered(what, answer)?.map_err(|e| self.unanswered(what, &e))
     }
 
     /// The newest position that was answered.

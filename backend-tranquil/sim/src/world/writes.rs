@@ -1,8 +1,9 @@
 //! Sending mutations, and hearing what became of them.
 
+use std::collections::VecDeque;
 use std::task::{Context, Poll};
 
-use backend_api::{Mutation, Receipt, Result, Writes};
+use backend_api::{Mutation, Pos, Receipt, Result, Writes};
 use conformance::history::Intent;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -24,15 +25,15 @@ pub(super) struct Flight {
 }
 
 impl Flight {
-    /// Those of which nobody knows what became of them. What the engine says was not written, it must not have written.
+    /// Those of which nobody knows what became of them.
     pub(super) fn into_in_doubt(mut self) -> Vec<Sent> {
         self.poll();
         let Some(answers) = self.answers else { return self.sent };
-        let is_refused = |answer: &Result<Receipt>| {
-            let kind = answer.as_ref().err().and_then(|e| infrastructure(e.reason()));
-            matches!(kind, Some(Infrastructure::Busy | Infrastructure::Stopped))
-        };
         self.sent.into_iter().zip(answers).filter(|(_, answer)| !is_refused(answer)).map(|(sent, _)| sent).collect()
+    }
+
+    fn is_large(&self) -> bool {
+        self.sent.iter().any(Sent::is_large)
     }
 
     pub(super) const fn is_several(&self) -> bool {
@@ -49,12 +50,59 @@ impl Flight {
     }
 }
 
+/// What the engine says was not written, it must not have written.
+fn is_refused(answer: &Result<Receipt>) -> bool {
+    let kind = answer.as_ref().err().and_then(|e| infrastructure(e.reason()));
+    matches!(kind, Some(Infrastructure::Busy | Infrastructure::Stopped))
+}
+
+/// Answers that were heard, of small mutations and of large ones, which small ones pass.
+#[derive(Default)]
+pub(super) struct Lanes([VecDeque<(Sent, Result<Receipt>)>; 2]);
+
+impl Lanes {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.iter().all(VecDeque::is_empty)
+    }
+
+    fn push(&mut self, sent: Sent, answer: Result<Receipt>, is_large: bool) {
+        self.0[usize::from(is_large)].push_back((sent, answer));
+    }
+
+    /// The next answer in the order of the log; refusals whenever they come.
+    fn pop(&mut self, newest: Pos) -> Option<(Sent, Result<Receipt>)> {
+        let is_next = |answer: &Result<Receipt>| answer.as_ref().map_or(true, |r| r.pos.0 <= newest.0 + 1);
+        let lane = self.0.iter_mut().find(|lane| lane.front().is_some_and(|(_, answer)| is_next(answer)))?;
+        lane.pop_front()
+    }
+
+    /// Those of which nobody knows what became of them.
+    pub(super) fn take_in_doubt(&mut self) -> Vec<Sent> {
+        let heard = self.0.iter_mut().flat_map(std::mem::take);
+        heard.filter(|(_, answer)| !is_refused(answer)).map(|(sent, _)| sent).collect()
+    }
+}
+
 impl World {
+    /// True if nobody waits for an answer.
+    pub(super) fn is_idle(&self) -> bool {
+        self.flights.is_empty() && self.lanes.is_empty()
+    }
+
     /// Sends mutations, one by itself, several together. Usually a person waits for an answer before the next one.
     pub(super) fn send(&mut self, wanted: &[(u64, Vec<Intent>)]) -> Held {
-        let waits =
-            self.flights.iter().flat_map(|f| &f.sent).any(|sent| wanted.iter().any(|(who, _)| *who == sent.who));
-        if waits && !self.rng.one_in(5) {
+        // What an unfinished sweep has forgotten, and what not, nobody can tell.
+        self.end_sweep()?;
+        self.send_now(wanted)
+    }
+
+    /// The same while a sweep goes on.
+    pub(super) fn send_now(&mut self, wanted: &[(u64, Vec<Intent>)]) -> Held {
+        let waiting = || self.flights.iter().flat_map(|f| &f.sent);
+        let waits = waiting().any(|sent| wanted.iter().any(|(who, _)| *who == sent.who));
+        // Which of them is first, if one is large, nobody can tell.
+        let is_between = waiting().any(|sent| sent.is_large() && wanted.iter().any(|(who, _)| *who == sent.who));
+        if is_between || waits && !self.rng.one_in(5) {
             self.settle()?;
         }
         let now = self.machine.now();
@@ -63,27 +111,33 @@ impl World {
             let (mutation, after) = self.people.mutation(*who, intents, now);
             sent.push(Sent { mutation, who: *who, after });
         }
-        self.fly(sent)
+        self.fly(sent, false)
     }
 
     /// The newest mutation again.
     pub(super) fn retry(&mut self) -> Held {
         let Some(last) = self.last.clone() else { return Ok(()) };
-        self.fly(vec![last])
+        self.end_sweep()?;
+        if last.is_large() || self.flights.iter().any(Flight::is_large) {
+            self.settle()?;
+        }
+        self.fly(vec![last], false)
     }
 
     /// The newest mutation's key for something else.
     pub(super) fn reuse_key(&mut self) -> Held {
         let Some(last) = self.last.clone() else { return Ok(()) };
+        self.end_sweep()?;
+        if self.flights.iter().any(Flight::is_large) {
+            self.settle()?;
+        }
         let now = self.machine.now();
         let (other, after) = self.people.mutation(last.who, &[Intent::Account, Intent::PutBlob(0)], now);
         let mutation = Mutation { key: last.mutation.key, ..other };
-        self.fly(vec![Sent { mutation, who: last.who, after }])
+        self.fly(vec![Sent { mutation, who: last.who, after }], false)
     }
 
-    fn fly(&mut self, sent: Vec<Sent>) -> Held {
-        // What an unfinished sweep has forgotten, and what not, nobody can tell.
-        self.end_sweep()?;
+    pub(super) fn fly(&mut self, sent: Vec<Sent>, goes_on: bool) -> Held {
         self.report.sent += sent.len() as u64;
         let db = self.engine().db.clone();
         let mutations: Vec<Mutation> = sent.iter().map(|sent| sent.mutation.clone()).collect();
@@ -98,7 +152,7 @@ impl World {
         flight.poll();
         self.flights.push_back(flight);
         // Some wait for the answer, some do not.
-        if self.rng.one_in(2) {
+        if !goes_on && self.rng.one_in(2) {
             self.settle()?;
         }
         Ok(())
@@ -120,7 +174,7 @@ impl World {
     pub(super) fn settle(&mut self) -> Held {
         for _ in 0..TURNS_MAX {
             self.collect()?;
-            if self.flights.is_empty() {
+            if self.is_idle() {
                 return Ok(());
             }
             let is_full = self.disk().state().is_full();
@@ -132,17 +186,24 @@ impl World {
             }
         }
         self.collect()?;
-        if self.flights.is_empty() { Ok(()) } else { steps::answered("a write", Err(Stuck)) }
+        if self.is_idle() { Ok(()) } else { steps::answered("a write", Err(Stuck)) }
     }
 
-    /// Hears the answers that are there, in the order in which the calls were made.
+    /// Hears the answers that are there, and looks at them in the order of the log.
     pub(super) fn collect(&mut self) -> Held {
-        while self.flights.front_mut().is_some_and(Flight::poll) {
-            let Some(flight) = self.flights.pop_front() else { break };
-            let answers = flight.answers.unwrap_or_default();
-            for (sent, answer) in flight.sent.into_iter().zip(answers) {
-                self.answered(sent, answer)?;
+        for is_large in [false, true] {
+            let ready = |flight: &mut Flight| flight.is_large() == is_large;
+            while let Some(i) = self.flights.iter_mut().position(ready)
+                && self.flights[i].poll()
+            {
+                let Some(flight) = self.flights.remove(i) else { break };
+                for (sent, answer) in flight.sent.into_iter().zip(flight.answers.unwrap_or_default()) {
+                    self.lanes.push(sent, answer, is_large);
+                }
             }
+        }
+        while let Some((sent, answer)) = self.lanes.pop(self.newest) {
+            self.answered(sent, answer)?;
         }
         Ok(())
     }
@@ -159,6 +220,12 @@ impl World {
             }
             return Ok(());
         }
+        if let Err(error) = &answer
+            && self.explains(error)?
+        {
+            // What must be read first could not be.
+            return Ok(());
+        }
         let expected = self.model.apply(sent.mutation.clone()).now_or_never().expect("the model never waits");
         agrees::answers(&answer, &expected)?;
         if let Ok(receipt) = answer {
@@ -171,6 +238,7 @@ impl World {
     pub(super) fn learn(&mut self, sent: Sent, receipt: &Receipt) {
         if receipt.pos > self.newest {
             self.newest = receipt.pos;
+            self.newest_at = receipt.at;
             self.report.taken += 1;
             self.people.taken(sent.who, sent.after, receipt);
         }
@@ -179,7 +247,7 @@ impl World {
     /// Notes whether anything went wrong since the last open.
     pub(super) fn look_for_trouble(&mut self) {
         let state = self.machine.disk.state();
-        let fired: u64 = state.faults.fired.iter().sum();
-        self.troubled |= state.is_full() || state.is_off || fired > self.fired_at_open;
+        let troubles = state.faults.troubles();
+        self.troubled |= state.is_full() || state.is_off || state.is_harmed() || troubles > self.fired_at_open;
     }
 }

@@ -1,0 +1,145 @@
+//! Those who take their time: exports, the reader of the change feed, sweeps among writers, large imports.
+
+use backend_api::{Block, Changes, Cid, Codec, Maintenance, Snapshot, SnapshotItem, Snapshots};
+use conformance::history::{Intent, Note};
+use futures::{FutureExt as _, StreamExt as _};
+
+use super::{Sent, World};
+use crate::invariants::{Held, Violation, held, lies};
+
+/// An export that is read bit by bit.
+pub(super) struct Export {
+    items: futures::stream::BoxStream<'static, backend_api::Result<SnapshotItem>>,
+    found: Vec<SnapshotItem>,
+    expected: Vec<SnapshotItem>,
+}
+
+impl World {
+    /// The reader of the change feed reads on.
+    pub(super) fn consume(&mut self, limit: u64) -> Held {
+        let after = self.feed.position();
+        let db = self.engine().db.clone();
+        let call = async move { db.changes(after, limit as usize, usize::MAX).await };
+        match self.call("changes", call)? {
+            Some(Ok(changes)) => self.feed.saw(after, &changes),
+            Some(Err(e)) => self.may_fail(&e),
+            None => Ok(()),
+        }
+    }
+
+    /// Somebody begins to export everything, or reads on: what comes is the state of the moment in which it began.
+    pub(super) fn export(&mut self, limit: u64) -> Held {
+        let Some(mut export) = self.export.take() else { return self.begin_export() };
+        let read = async move {
+            for _ in 0..limit {
+                match export.items.next().await {
+                    Some(Ok(item)) => export.found.push(item),
+                    Some(Err(e)) => return Err(e),
+                    None => return Ok((export, true)),
+                }
+            }
+            Ok((export, false))
+        };
+        match self.call("an export", read)? {
+            Some(Ok((export, true))) if export.found == export.expected => Ok(()),
+            Some(Ok((export, true))) => {
+                let what = conformance::digest::difference(&export.found, &export.expected);
+                Err(Violation::new("agrees", format!("an export: {}", what.unwrap_or_default())))
+            }
+            Some(Ok((export, false))) => {
+                lies::is_beginning(&export.found, &export.expected)?;
+                self.export = Some(export);
+                Ok(())
+            }
+            Some(Err(e)) => self.may_fail(&e),
+            None => Ok(()),
+        }
+    }
+
+    fn begin_export(&mut self) -> Held {
+        self.end_sweep()?;
+        self.settle()?;
+        if !self.is_idle() {
+            return Ok(());
+        }
+        let db = self.engine().db.clone();
+        match self.call("an export", async move { db.snapshot().await })? {
+            Some(Ok(Snapshot { items, .. })) => {
+                let expected = async { held::items(self.model.snapshot().await?).await };
+                let expected = expected.now_or_never().expect("the model never waits");
+                let expected = expected.map_err(|e| Violation::new("agrees", format!("the model's snapshot: {e}")))?;
+                self.export = Some(Export { items, found: Vec::new(), expected });
+                Ok(())
+            }
+            Some(Err(e)) => self.may_fail(&e),
+            None => Ok(()),
+        }
+    }
+
+    /// A sweep in small steps, while people write what does not depend on whether something is forgotten already.
+    pub(super) fn sweep_among(&mut self, budget: usize) -> Held {
+        self.end_sweep()?;
+        self.settle()?;
+        if !self.is_idle() {
+            return Ok(());
+        }
+        self.sweep_owed = Some(self.machine.now());
+        for _ in 0..8 {
+            for _ in 0..self.rng.below(3) {
+                let (who, intent) = self.harmless();
+                self.send_now(&[(who, vec![intent])])?;
+            }
+            let db = self.engine().db.clone();
+            match self.call("sweep", async move { db.sweep(budget).await })? {
+                Some(Ok(report)) if report.done => break,
+                Some(Ok(_)) => {}
+                Some(Err(e)) => return self.may_fail(&e),
+                None => return Ok(()),
+            }
+            if self.sweep_owed.is_none() {
+                return Ok(());
+            }
+        }
+        self.settle()?;
+        // What was written meanwhile may have made more of it.
+        if self.is_idle() && self.sweep_owed.is_some() { self.sweep_on(1_000) } else { Ok(()) }
+    }
+
+    fn harmless(&mut self) -> (u64, Intent) {
+        let rng = &mut self.rng;
+        let who = rng.below(5);
+        let intent = match rng.below(4) {
+            0 => Intent::PutBlob(rng.below(6)),
+            1 => Intent::Account,
+            _ => {
+                let note = |n: u64, text: u64| Note { path: n, text: Some(text), blob: None, link: None };
+                let writes = vec![note(rng.below(40), rng.below(12)), note(40 + rng.below(9), rng.next() % 1_000)];
+                Intent::Commit { writes, announced: true, fault: None }
+            }
+        };
+        (who, intent)
+    }
+
+    /// An import in mutations that are large each; small ones of others pass them.
+    pub(super) fn large(&mut self, who: u64, kib: u64) -> Held {
+        self.send(&[(who, vec![Intent::BeginImport])])?;
+        self.settle()?;
+        self.end_sweep()?;
+        if !self.is_idle() {
+            return Ok(());
+        }
+        for _ in 0..1 + self.rng.below(3) {
+            let now = self.machine.now();
+            let (mut mutation, after) = self.people.mutation(who, &[Intent::ImportBlocks], now);
+            let mut bytes = vec![0; kib as usize * 1024];
+            bytes[..8].copy_from_slice(&self.rng.next().to_le_bytes());
+            let cid = Cid::of(Codec::Raw, &bytes);
+            self.people.cids.insert(cid);
+            mutation.blocks.push(Block { cid, bytes: bytes.into() });
+            mutation.blocks.sort_by_key(|block| block.cid);
+            self.fly(vec![Sent { mutation, who, after }], true)?;
+        }
+        let (other, blob) = ((who + 1) % 5, self.rng.below(6));
+        self.send_now(&[(other, vec![Intent::PutBlob(blob)])])
+    }
+}
