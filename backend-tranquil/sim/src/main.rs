@@ -77,6 +77,9 @@ fn one(seed: u64, steps: usize, acts: Option<&[u64]>) -> ExitCode {
         }
         Err(violation) => {
             println!("seed {seed}: {violation}");
+            if acts.is_some() {
+                return ExitCode::FAILURE;
+            }
             let (shrunk, last) = shrink::shrink(&plan, violation, |plan| outcome(plan).err());
             println!("shrunk to {} acts: {last}\n{:?}", shrunk.acts.len(), shrunk.setup);
             for (number, act) in &shrunk.acts {

@@ -2,7 +2,7 @@
 
 use backend_api::AccountStatus;
 use conformance::history::{Intent, Note, Step};
-use tranquil_sim::disk::{Crash, Survivors};
+use tranquil_sim::disk::{Crash, Fault, Survivors};
 use tranquil_sim::runs::{each, outcome};
 use tranquil_sim::{Act, Plan, Setup};
 
@@ -58,6 +58,49 @@ fn at_every_call(story: &(dyn Fn() -> Vec<Act> + Sync)) {
         outcome(&plan).err().map(|e| format!("call {call}, {part:?}: {e}"))
     });
     assert!(failures.is_empty(), "{failures:#?}");
+}
+
+/// Runs the story with a fault at every other call; then what comes after it, and the end of every run.
+fn fault_at_every_other_call(faults: &[Fault], story: &(dyn Fn() -> Vec<Act> + Sync)) {
+    let calls = outcome(&plan(1, story())).expect("the story itself").calls;
+    let failures = each(calls * faults.len() as u64, |i| {
+        let (call, fault) = (1 + i / faults.len() as u64, faults[(i % faults.len() as u64) as usize]);
+        if !call.is_multiple_of(2) {
+            return None;
+        }
+        let plan = plan(i, std::iter::once(Act::Fault { after_calls: call, fault }).chain(story()));
+        outcome(&plan).err().map(|e| format!("call {call}, {fault:?}: {e}"))
+    });
+    assert!(failures.is_empty(), "{failures:#?}");
+}
+
+/// A sync failed once, the process was killed, and the next one read back from the page cache what was not on the disk:
+/// had it not been written to fresh blocks, the power cut with which every run ends would take it.
+#[test]
+fn what_was_read_back_after_a_failed_sync_is_written_again() {
+    let killed = || [crash(1, Crash::Kill)];
+    fault_at_every_other_call(&[Fault::SyncGate], &|| {
+        std::iter::once(created()).chain(notes(4)).chain(killed()).chain(notes(2)).collect()
+    });
+}
+
+/// An unread bit of a segment that was copied to fresh blocks was read wrongly: the wrong copy took the place of the right
+/// file.
+#[test]
+fn a_bad_read_while_a_file_is_written_to_fresh_blocks() {
+    fault_at_every_other_call(&[Fault::FlippedRead, Fault::StaleRead], &|| {
+        std::iter::once(created()).chain(notes(5)).chain([crash(1, Crash::Kill)]).chain(notes(2)).collect()
+    });
+}
+
+/// The store was full, and a checkpoint drained; then the reserve could not be made whole, and nobody was told of the
+/// drain: the checkpoint waited for ever. So it did if the store stopped while it was full.
+#[test]
+fn a_checkpoint_whose_reserve_cannot_be_made_whole() {
+    let full = || [Act::Full(0)].into_iter().chain(notes(2)).chain([Act::Space, Act::Story(Step::Checkpoint)]);
+    fault_at_every_other_call(&[Fault::Name, Fault::Size, Fault::Write, Fault::Sync], &|| {
+        std::iter::once(created()).chain(notes(2)).chain(full()).chain(notes(1)).collect()
+    });
 }
 
 /// A segment's name was durable and its header was not: the open took the zeros for a file of somebody else's.

@@ -85,8 +85,10 @@ impl Header {
             let detail = format!("{name}: the header has {} of {HEADER_BYTES} bytes", bytes.len());
             return Err(Error::new(Reason::DataCorrupt, detail));
         }
-        // A power cut can keep a file's size and lose its bytes: that is no file of somebody else's.
-        if bytes[..HEADER_BYTES].iter().all(|b| *b == 0) {
+        // A power cut can keep a file's size and lose its bytes, or all but the first ones: that is no file of somebody
+        // else's.
+        let used = bytes[..HEADER_BYTES].iter().rposition(|b| *b != 0).map_or(0, |last| last + 1);
+        if MAGIC.starts_with(&bytes[..used]) {
             return Err(Error::new(
                 Reason::DataCorrupt,
                 format!("{name}: bytes 0-63: the header never reached the disk"),

@@ -111,7 +111,10 @@ impl Runtime {
         self.submit(Job::Freeze).await?;
         let mut absorbed = self.absorbed.clone();
         let reached = absorbed
-            .wait_for(|a| *a >= cycle && space.was_looked_for_after(drain) || space.failed_after(drain))
+            // A store that has stopped looks for no space any more, and says so with the greatest number.
+            .wait_for(|a| {
+                *a == u64::MAX || *a >= cycle && space.was_looked_for_after(drain) || space.failed_after(drain)
+            })
             .await
             .map(|a| *a);
         match (reached, self.shared.stopped()) {

@@ -89,12 +89,29 @@ impl FileNode {
         self.evict();
     }
 
-    /// A file takes this one's name: what was copied from a harmed sector is harmed in the copy, too.
+    /// What a sector should have for programs: what should be on disk, and what waits to be written.
+    fn right(&self, sector: u64, on_disk: &[u8]) -> Vec<u8> {
+        let mut right = on_disk.to_vec();
+        right.resize(sector_of(&self.live, sector).len(), 0);
+        for pending in &self.pending {
+            let FileChange::Write(at, data) = &pending.change else { continue };
+            let (from, to) = ((*at).max(sector), (at + data.len() as u64).min(sector + right.len() as u64));
+            if from < to {
+                let piece = &data[(from - at) as usize..(to - at) as usize];
+                right[(from - sector) as usize..(to - sector) as usize].copy_from_slice(piece);
+            }
+        }
+        right
+    }
+
+    /// This file takes the name of another: what was copied from a harmed sector of that one is harmed here, too.
     pub fn inherit(&mut self, from: &Self) {
-        for (sector, right) in &from.harmed.0 {
-            let (wrong, copied) = (sector_of(&from.durable, *sector), sector_of(&self.live, *sector));
-            if !copied.is_empty() && copied == &wrong[..copied.len().min(wrong.len())] {
-                self.harmed.add(*sector, right[..copied.len().min(right.len())].to_vec());
+        for (sector, on_disk) in &from.harmed.0 {
+            let (source, copied) = (sector_of(&from.live, *sector), sector_of(&self.live, *sector));
+            let mut right = from.right(*sector, on_disk);
+            right.truncate(copied.len());
+            if right.len() == copied.len() && source.starts_with(copied) && right != copied {
+                self.harmed.add(*sector, right);
             }
         }
     }
@@ -128,7 +145,9 @@ impl State {
     /// Some sector of the disk is overwritten by what belongs elsewhere.
     fn overwrite_some_other(&mut self, bytes: &[u8], not: (Inode, u64), lot: u64) -> bool {
         let sectors = self.nodes.iter().filter_map(|(inode, node)| match node {
-            Node::File(file) => Some((0..file.durable.len() as u64).step_by(SECTOR_BYTES as usize).map(|s| (*inode, s))),
+            Node::File(file) => {
+                Some((0..file.durable.len() as u64).step_by(SECTOR_BYTES as usize).map(|s| (*inode, s)))
+            }
             _ => None,
         });
         let all: Vec<(Inode, u64)> = sectors.flatten().filter(|at| *at != not).collect();

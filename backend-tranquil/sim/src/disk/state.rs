@@ -242,7 +242,8 @@ impl State {
     /// A file takes a name that another one has: what was copied from that one is as good as it was.
     pub(super) fn inherit_harm(&mut self, inode: Inode, name: &str, directory: Inode) {
         let Some(old) = self.directory(directory).ok().and_then(|d| d.live.get(name).copied()) else { return };
-        let Some(Node::File(old)) = self.nodes.get(&old).filter(|old| matches!(old, Node::File(f) if !f.harmed.is_empty()))
+        let Some(Node::File(old)) =
+            self.nodes.get(&old).filter(|old| matches!(old, Node::File(f) if !f.harmed.is_empty()))
         else {
             return;
         };

@@ -39,8 +39,8 @@ pub fn figures(stats: &Stats, files: &[(String, Vec<u8>)]) -> Held {
 
 /// Files of which none may be more than a few.
 const LEFTOVERS_MAX: usize = 6;
-/// Copies of the metadata that are kept, and one more that is about to replace the oldest.
-const SNAPSHOTS_MAX: usize = 3;
+/// Two copies of the metadata are kept; a power cut may bring others back, until the next one is written.
+const SNAPSHOTS_MAX: usize = 6;
 
 /// Every file is of a known sort, and none lies about for nothing.
 ///

@@ -105,17 +105,21 @@ impl World {
         if self.is_idle() && self.sweep_owed.is_some() { self.sweep_on(1_000) } else { Ok(()) }
     }
 
+    /// A commit of this sort puts a new text in the place of one that is there: no node comes back that there was before,
+    /// of which it would show when it was last released.
     fn harmless(&mut self) -> (u64, Intent) {
-        let rng = &mut self.rng;
-        let who = rng.below(5);
-        let intent = match rng.below(4) {
-            0 => Intent::PutBlob(rng.below(6)),
-            1 => Intent::Account,
-            _ => {
-                let note = |n: u64, text: u64| Note { path: n, text: Some(text), blob: None, link: None };
-                let writes = vec![note(rng.below(40), rng.below(12)), note(40 + rng.below(9), rng.next() % 1_000)];
-                Intent::Commit { writes, announced: true, fault: None }
+        let (who, lot, text) = (self.rng.below(5), self.rng.next() >> 1, self.rng.next());
+        let did = conformance::history::World::did(who);
+        let person = self.people.people().find(|person| person.repo.did == did);
+        let paths = person.into_iter().flat_map(|person| person.repo.records.keys());
+        let paths: Vec<u64> = paths.filter_map(|path| path.as_str().rsplit('/').next()?.parse().ok()).collect();
+        let intent = match paths.get((lot % paths.len().max(1) as u64) as usize) {
+            Some(path) if lot % 4 > 0 => {
+                let note = Note { path: *path, text: Some(text), blob: None, link: None };
+                Intent::Commit { writes: vec![note], announced: true, fault: None }
             }
+            _ if lot % 2 == 0 => Intent::PutBlob(lot % 6),
+            _ => Intent::Account,
         };
         (who, intent)
     }

@@ -22,8 +22,8 @@ use crate::invariants::{Held, Violation, held, space};
 use crate::plan::{Act, Plan};
 use crate::rng::Rng;
 
-pub use engine::{DIRECTORY, Engine, Machine, OPTIONS, Stuck};
 use actors::Export;
+pub use engine::{DIRECTORY, Engine, Machine, OPTIONS, Stuck};
 use writes::{Flight, Lanes};
 
 /// A mutation that was sent, by whom, and what they learn if it is taken.
