@@ -34,10 +34,11 @@ pub fn event<'a>(
             commit_frame(did, commit, op, seq, at, block)?
         }
         Event::Sync { commit, rev } => {
-            let blocks = car_of(*commit, &[], block)?;
-            let mut w = header("#sync", blocks.len() + 256);
+            let blocks = Car::of(*commit, &[], block)?;
+            let mut w = header("#sync", blocks.len + 256);
             w.map(5).text("did").text(did.as_str()).text("rev").text(&rev.to_string());
-            w.text("seq").uint(seq.get()).text("time").text(&at.to_rfc3339()).text("blocks").bytes(&blocks);
+            w.text("seq").uint(seq.get()).text("time").text(&at.to_rfc3339()).text("blocks");
+            blocks.write(&mut w);
             w.into_bytes()
         }
         Event::Identity { handle } => identity(did, handle.as_ref(), seq, at),
@@ -59,8 +60,8 @@ fn commit_frame<'a>(
     block: &dyn Fn(&Cid) -> Option<&'a Block>,
 ) -> Result<Vec<u8>> {
     let carried = op.announce.as_deref().unwrap_or_default();
-    let blocks = car_of(event.head.cid, carried, block)?;
-    let mut w = header("#commit", blocks.len() + 512 + op.records.len() * 160);
+    let blocks = Car::of(event.head.cid, carried, block)?;
+    let mut w = header("#commit", blocks.len + 512 + op.records.len() * 160);
     // Keys in the canonical order: by length, then by bytes.
     w.map(11 + usize::from(event.prev_data.is_some())).text("ops").array(op.records.len());
     for record in &op.records {
@@ -83,7 +84,9 @@ fn commit_frame<'a>(
         Some(since) => w.text(&since.to_string()),
         None => w.null(),
     };
-    w.text("blocks").bytes(&blocks).text("commit").link(&event.head.cid).text("rebase").bool(false);
+    w.text("blocks");
+    blocks.write(&mut w);
+    w.text("commit").link(&event.head.cid).text("rebase").bool(false);
     w.text("tooBig").bool(false);
     if let Some(data) = &event.prev_data {
         w.text("prevData").link(data);
@@ -135,19 +138,33 @@ fn header(t: &str, capacity: usize) -> Writer {
     w
 }
 
-fn car_of<'a>(root: Cid, others: &[Cid], block: &dyn Fn(&Cid) -> Option<&'a Block>) -> Result<Vec<u8>> {
-    let mut found = Vec::with_capacity(1 + others.len());
-    for cid in std::iter::once(&root).chain(others) {
-        match block(cid) {
-            Some(block) => found.push(block),
-            None => return Err(Error::new(Reason::BlockMissing, format!("event: block {cid} is not at hand"))),
+/// A CAR of blocks that are at hand, written where it belongs.
+struct Car<'a> {
+    header: Vec<u8>,
+    blocks: Vec<&'a Block>,
+    len: usize,
+}
+
+impl<'a> Car<'a> {
+    fn of(root: Cid, others: &[Cid], block: &dyn Fn(&Cid) -> Option<&'a Block>) -> Result<Self> {
+        let header = car::header(root);
+        let (mut blocks, mut len) = (Vec::with_capacity(1 + others.len()), header.len());
+        for cid in std::iter::once(&root).chain(others) {
+            let Some(block) = block(cid) else {
+                return Err(Error::new(Reason::BlockMissing, format!("event: block {cid} is not at hand")));
+            };
+            len += car::block_size(block.bytes.len());
+            blocks.push(block);
         }
+        Ok(Self { header, blocks, len })
     }
-    let bytes = found.iter().map(|b| car::block_size(b.bytes.len())).sum::<usize>();
-    let mut out = Vec::with_capacity(64 + bytes);
-    out.extend_from_slice(&car::header(root));
-    for block in found {
-        car::append_block(&mut out, &block.cid, &block.bytes);
+
+    fn write(&self, w: &mut Writer) {
+        w.bytes_of(self.len, |out| {
+            out.extend_from_slice(&self.header);
+            for block in &self.blocks {
+                car::append_block(out, &block.cid, &block.bytes);
+            }
+        });
     }
-    Ok(out)
 }

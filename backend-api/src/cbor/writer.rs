@@ -66,6 +66,15 @@ impl Writer {
         self
     }
 
+    /// A byte string of `len` bytes that `write` appends: as many, which is up to it.
+    pub fn bytes_of(&mut self, len: usize, write: impl FnOnce(&mut Vec<u8>)) -> &mut Self {
+        self.head(2, len as u64);
+        let end = self.out.len() + len;
+        write(&mut self.out);
+        debug_assert_eq!(self.out.len(), end, "the length that was said");
+        self
+    }
+
     /// An integer from 0 up.
     pub fn uint(&mut self, value: u64) -> &mut Self {
         self.head(0, value)

@@ -29,6 +29,10 @@ pub enum Job {
 /// What a job is answered. A maintenance step or freeze is answered with an empty receipt.
 pub type Answer = Result<Receipt>;
 
+/// What became of a cycle's jobs, in their order. They go back to who gave them: freeing them is no work for the one
+/// thread that commits.
+pub type Landed = Vec<(Answer, Job)>;
+
 /// The state of the one writer.
 pub struct Committer {
     shared: Arc<Shared>,
@@ -112,14 +116,14 @@ impl Committer {
 
     /// The cycle that flies was written, or had nothing to write: answers its jobs, and then those of the next one too if
     /// that one was lost with it. Otherwise the next one flies.
-    pub fn land(&mut self, written: Option<Written>) -> Vec<Vec<Answer>> {
+    pub fn land(&mut self, written: Option<Written>) -> Vec<Landed> {
         let Some(flight) = self.flight.take() else { return Vec::new() };
         let begun_ns = flight.begun_ns;
         let next = self.next.take();
         let mut landed = Vec::with_capacity(2);
         match self.settle(flight, written) {
-            Ok(answers) => {
-                landed.push(answers);
+            Ok(done) => {
+                landed.push(done);
                 self.flight = next;
             }
             Err(lost) => {
@@ -127,7 +131,7 @@ impl Committer {
                 landed.extend(next.map(|next| self.replan(next)));
             }
         }
-        let refused = landed.iter().flatten().filter(|answer| answer.is_err()).count();
+        let refused = landed.iter().flatten().filter(|(answer, _)| answer.is_err()).count();
         Counters::add(&self.shared.counters.refusals, refused as u64);
         if self.shared.stopped().is_none() {
             self.freeze_if_due();
@@ -169,7 +173,7 @@ impl Committer {
     }
 
     /// Publishes a cycle that is durable. After an error nothing is changed, and its jobs may be tried again.
-    fn settle(&mut self, mut flight: Flight, written: Option<Written>) -> Result<Vec<Answer>, Box<Lost>> {
+    fn settle(&mut self, mut flight: Flight, written: Option<Written>) -> Result<Landed, Box<Lost>> {
         if let Err(e) = &flight.sealed {
             let failed = Failed::NotWritten(e.clone());
             return Err(Box::new(Lost { flight, failed }));
@@ -177,7 +181,7 @@ impl Committer {
         self.freeze_wanted |= flight.freeze_wanted;
         let Some(written) = written else {
             self.give_back(flight.pending);
-            return Ok(flight.answers);
+            return Ok(zip(flight.answers, flight.jobs));
         };
         let bytes = match self.log.written(written) {
             Ok(bytes) => bytes,
@@ -199,7 +203,7 @@ impl Committer {
             // They are in the commit log, and in memory for those who follow; the next open writes them again.
             self.shared.stop(&format!("the event log cannot be written: {e}"));
         }
-        Ok(flight.answers)
+        Ok(zip(flight.answers, flight.jobs))
     }
 
     fn give_back(&mut self, mut table: Memtable) {
@@ -208,32 +212,32 @@ impl Committer {
     }
 
     /// A cycle failed: once more for those that go on, and once more in the space of the reserve.
-    fn try_again(&mut self, lost: Lost) -> Vec<Answer> {
+    fn try_again(&mut self, lost: Lost) -> Landed {
         let Lost { mut flight, mut failed } = lost;
         loop {
             self.give_back(flight.pending);
             match &failed {
                 Failed::NotWritten(e) if e.reason() == Reason::StorageFull && self.yields(e) => {}
-                _ => return self.failed(flight.answers, failed),
+                _ => return zip(self.failed(flight.answers, failed), flight.jobs),
             }
             match self.alone(flight.jobs) {
-                Ok(answers) => return answers,
+                Ok(done) => return done,
                 Err(lost) => Lost { flight, failed } = *lost,
             }
         }
     }
 
     /// What was planned on top of a cycle that failed is planned again, without it.
-    fn replan(&mut self, lost: Flight) -> Vec<Answer> {
+    fn replan(&mut self, lost: Flight) -> Landed {
         self.give_back(lost.pending);
         match self.alone(lost.jobs) {
-            Ok(answers) => answers,
+            Ok(done) => done,
             Err(lost) => self.try_again(*lost),
         }
     }
 
     /// A whole cycle in one go.
-    fn alone(&mut self, jobs: Vec<Job>) -> Result<Vec<Answer>, Box<Lost>> {
+    fn alone(&mut self, jobs: Vec<Job>) -> Result<Landed, Box<Lost>> {
         let mut flight = self.plan(jobs);
         let written = flight.take_sealed().map(Sealed::write);
         self.settle(flight, written)
@@ -319,6 +323,10 @@ impl Flight {
     fn take_sealed(&mut self) -> Option<Sealed> {
         self.sealed.as_mut().ok()?.take()
     }
+}
+
+fn zip(answers: Vec<Answer>, jobs: Vec<Job>) -> Landed {
+    answers.into_iter().zip(jobs).collect()
 }
 
 /// A mark stands at a place in the log.

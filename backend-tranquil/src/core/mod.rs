@@ -17,7 +17,7 @@ mod space;
 mod tail;
 
 pub use checkpoint::{Checkpointer, Drained};
-pub use committer::{Answer, Committer, Job};
+pub use committer::{Answer, Committer, Job, Landed};
 pub use keeper::Keeper;
 pub use open::{Opened, mark_of};
 pub use point::{Fetched, generation_in, place_in};

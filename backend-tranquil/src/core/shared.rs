@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard}
 
 use backend_api::{Cid, Error, Micros, Reason, Result};
 use bytes::Bytes;
+use foldhash::fast::RandomState;
 use quick_cache::Weighter;
-use quick_cache::sync::Cache;
+use quick_cache::sync::{Cache, DefaultLifecycle};
 
 use super::space::Space;
 use crate::events::EventLog;
@@ -27,7 +28,7 @@ pub struct Shared {
     pub kv: Arc<dyn MetaKv>,
     pub events: EventLog,
     pub space: Space,
-    pub hot: Cache<Cid, Bytes, BlockWeight>,
+    pub hot: Cache<Cid, Bytes, BlockWeight, RandomState>,
     pub counters: Counters,
     /// Where in the log mutations after a position begin; sparse.
     pub feed: Mutex<BTreeMap<u64, Position>>,
@@ -138,7 +139,8 @@ impl Shared {
         counters: Counters,
     ) -> Self {
         let blocks = usize::try_from(options.hot_bytes / 1_024).unwrap_or(usize::MAX).max(16);
-        let hot = Cache::with_weighter(blocks, options.hot_bytes, BlockWeight);
+        let hot =
+            Cache::with(blocks, options.hot_bytes, BlockWeight, RandomState::default(), DefaultLifecycle::default());
         let space = Space::new(&env, &options);
         let tables = Tables { active: Memtable::default(), frozen: None, store: kv.snapshot(), mark };
         Self {

@@ -13,6 +13,8 @@ use super::segment::Segment;
 use crate::format::StoreId;
 use crate::io::{Disk, failed};
 
+/// Sealed segments that may wait for their sync: each keeps its descriptor.
+const UNSYNCED_MAX: usize = 16;
 /// Bytes of events written to a segment at a time.
 const FLUSH_BYTES: usize = 16 << 20;
 
@@ -41,6 +43,8 @@ pub struct EventLog {
 
 struct State {
     segments: BTreeMap<u64, Arc<Segment>>,
+    /// The oldest segment that may lack a sync. Sealing one is not worth holding up a cycle for: the next checkpoint does it.
+    unsynced: u64,
     oldest: u64,
     head: u64,
     /// The newest event that is in a segment. Those after it are in the ring, which does not let go of them.
@@ -135,7 +139,8 @@ impl EventLog {
         let oldest = oldest.max(segments.keys().next().copied().unwrap_or(head + 1));
         let ring = Ring::new(options.ring_bytes);
         let published = Seq::new(head)?;
-        let state = RwLock::new(State { segments, oldest, head, written: head, ring });
+        let unsynced = segments.last_key_value().map_or(0, |(base, _)| *base);
+        let state = RwLock::new(State { segments, unsynced, oldest, head, written: head, ring });
         let writing = Mutex::default();
         Ok(Self { files, directory, store, options, state, writing, head: watch::Sender::new(Some(published)) })
     }
@@ -208,9 +213,15 @@ impl EventLog {
             Some(segment) if segment.len() < self.options.segment_bytes => segment,
             full => {
                 let base = events[0].seq.get();
-                // Sealed first: whatever a crash leaves, only the newest segment can lack its sync.
                 if let Some(full) = full {
                     full.seal(self.options.map_sealed)?;
+                }
+                let unsynced = {
+                    let state = self.read();
+                    state.segments.range(state.unsynced..).count()
+                };
+                if unsynced > UNSYNCED_MAX {
+                    self.sync_segments()?;
                 }
                 let next = Arc::new(Segment::create(&self.files, &self.directory, self.store, base)?);
                 self.write().segments.insert(base, Arc::clone(&next));
@@ -223,10 +234,25 @@ impl EventLog {
     /// Makes everything up to now durable.
     pub fn sync(&self) -> Result<()> {
         self.flush()?;
-        // Older segments were synced when they were sealed.
-        let current = self.read().segments.values().next_back().map(Arc::clone);
-        let synced = current.map_or(Ok(()), |segment| segment.sync());
-        synced.inspect_err(|e| self.writing.lock().expect("no panic under this lock").note(e))
+        self.sync_segments().inspect_err(|e| self.writing.lock().expect("no panic under this lock").note(e))
+    }
+
+    fn sync_segments(&self) -> Result<()> {
+        let (segments, newest) = {
+            let state = self.read();
+            let segments: Vec<_> = state.segments.range(state.unsynced..).map(|(_, s)| Arc::clone(s)).collect();
+            (segments, state.segments.last_key_value().map(|(base, _)| *base))
+        };
+        for segment in &segments {
+            segment.sync()?;
+            if Some(segment.base) != newest {
+                segment.release();
+            }
+        }
+        // The newest goes on, and is synced again the next time.
+        let mut state = self.write();
+        state.unsynced = newest.map_or(state.unsynced, |newest| state.unsynced.max(newest));
+        Ok(())
     }
 
     /// Events after a number, if memory has them.

@@ -254,19 +254,14 @@ impl Segment {
         self.file()?.sync().map_err(failed)
     }
 
-    /// Nothing is appended any more. With `map`, it is read through a mapping from now on.
+    /// Nothing is appended any more; its descriptor is kept until it is synced. With `map`, it is read through a mapping from now on.
     pub fn seal(&self, map: bool) -> Result<()> {
-        self.sync()?;
         let index = self.state.read().expect("no panic under this lock").index.clone().unwrap_or_default();
         if let Err(e) = index::write(&*self.files.disk, &self.path, self.store, (self.base, self.next()), &index) {
             // The first reader makes it again.
             tracing::warn!(error = %e, "no index of a sealed segment");
         }
-        if map {
-            self.map()?;
-        }
-        self.release();
-        Ok(())
+        if map { self.map() } else { Ok(()) }
     }
 
     /// It is read through a mapping from now on.

@@ -117,7 +117,16 @@ pub fn repo(repo: RepoId) -> Key {
 
 #[must_use]
 pub fn block(repo: RepoId, cid: &Cid) -> Key {
-    key(Space::Block, &[&repo.0.to_be_bytes(), &cid.to_key()])
+    let mut key = Vec::with_capacity(1 + 8 + Cid::KEY_BYTES);
+    append_block(&mut key, repo, cid);
+    key
+}
+
+/// Appends the key of a block.
+pub fn append_block(out: &mut Vec<u8>, repo: RepoId, cid: &Cid) {
+    out.push(Space::Block as u8);
+    out.extend_from_slice(&repo.0.to_be_bytes());
+    out.extend_from_slice(&cid.to_key());
 }
 
 #[must_use]

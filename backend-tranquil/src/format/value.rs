@@ -12,7 +12,7 @@ const VERSION: u8 = 1;
 /// Encodes a value.
 #[must_use]
 pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
-    let mut out = Vec::new();
+    let mut out = Vec::with_capacity(64);
     append(&mut out, value);
     out
 }

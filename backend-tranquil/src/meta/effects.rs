@@ -11,36 +11,29 @@ use crate::format::value::{self, Place};
 /// Puts a plan's effects into a table, and gives a checksum over what it put. `place` tells where the block with an index
 /// in the mutation's blocks was written.
 pub fn encode_effects(effects: &Effects, table: &mut Memtable, place: &dyn Fn(usize) -> Place) -> u32 {
-    let mut sum = crc32fast::Hasher::new();
-    let mut value = Vec::with_capacity(256);
+    // All that is put, one after the other: one long checksum costs less than many short ones.
+    let (mut put, mut value) = (Vec::with_capacity(2 << 10), Vec::with_capacity(256));
     let pos = effects.receipt.pos.0;
     for effect in &effects.changes {
         if let Effect::Block { repo, cid, delta, supplied, released } = effect {
             let place = supplied.map(place);
-            block(table, &mut sum, (*repo, *cid), *delta, place, if *released { pos } else { 0 });
+            block(table, &mut put, (*repo, *cid), *delta, place, if *released { pos } else { 0 });
         } else {
             value.clear();
             let (key, there) = row(effect, &mut value);
-            sum.update(&key);
-            sum.update(if there { &value } else { &[0xff] });
+            put.extend_from_slice(&key);
+            put.extend_from_slice(if there { &value } else { &[0xff] });
             table.row(key, there.then(|| Bytes::copy_from_slice(&value)));
         }
     }
-    sum.finalize()
+    crc32fast::hash(&put)
 }
 
-fn block(
-    table: &mut Memtable,
-    sum: &mut crc32fast::Hasher,
-    id: (RepoId, Cid),
-    delta: i64,
-    place: Option<Place>,
-    released: u64,
-) {
-    sum.update(&key::block(id.0, &id.1));
-    sum.update(&delta.to_le_bytes());
-    sum.update(&place.map_or(0, |p| p.offset).to_le_bytes());
-    sum.update(&released.to_le_bytes());
+fn block(table: &mut Memtable, put: &mut Vec<u8>, id: (RepoId, Cid), delta: i64, place: Option<Place>, released: u64) {
+    key::append_block(put, id.0, &id.1);
+    put.extend_from_slice(&delta.to_le_bytes());
+    put.extend_from_slice(&place.map_or(0, |p| p.offset).to_le_bytes());
+    put.extend_from_slice(&released.to_le_bytes());
     table.block(id, BlockChange { reset: false, delta, place, released });
 }
 

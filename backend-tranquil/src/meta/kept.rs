@@ -2,8 +2,9 @@
 //! drain brings the next state, with nothing kept.
 
 use bytes::Bytes;
+use foldhash::fast::RandomState;
 use quick_cache::Weighter;
-use quick_cache::sync::Cache;
+use quick_cache::sync::{Cache, DefaultLifecycle};
 
 /// Longer values are read again.
 const VALUE_BYTES_MAX: usize = 1 << 10;
@@ -13,7 +14,7 @@ const PAIR_BYTES: u64 = 96;
 const PAIRS: usize = 256;
 
 /// The pairs.
-pub struct Kept(Cache<Bytes, Bytes, PairWeight>);
+pub struct Kept(Cache<Bytes, Bytes, PairWeight, RandomState>);
 
 #[derive(Clone)]
 struct PairWeight;
@@ -27,7 +28,7 @@ impl Weighter<Bytes, Bytes> for PairWeight {
 impl Kept {
     /// Keeps so many bytes at the most.
     pub fn new(bytes_max: u64) -> Self {
-        Self(Cache::with_weighter(PAIRS, bytes_max, PairWeight))
+        Self(Cache::with(PAIRS, bytes_max, PairWeight, RandomState::default(), DefaultLifecycle::default()))
     }
 
     /// The value of a key, if it is kept.

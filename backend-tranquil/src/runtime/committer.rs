@@ -7,7 +7,7 @@ use super::drainer::Signal;
 use super::pen::Pen;
 use super::queue::Queue;
 use super::{Reply, Work};
-use crate::core::{Answer, Committer, Counters, Job, Shared};
+use crate::core::{Committer, Counters, Job, Landed, Shared};
 
 /// What the thread owns.
 pub struct CommitLoop {
@@ -121,14 +121,14 @@ impl CommitLoop {
         self.answer(landed);
     }
 
-    fn answer(&mut self, landed: Vec<Vec<Answer>>) {
+    fn answer(&mut self, landed: Vec<Landed>) {
         let mut for_drain = false;
-        for answers in landed {
+        for done in landed {
             let Some(waiting) = self.waiting.pop_front() else { break };
             for_drain |= waiting.for_drain;
-            for (reply, answer) in waiting.replies.into_iter().zip(answers) {
+            for (reply, done) in waiting.replies.into_iter().zip(done) {
                 // A caller that went away has no need of its answer.
-                drop(reply.send(answer));
+                drop(reply.send(done));
             }
         }
         if for_drain {

@@ -20,7 +20,8 @@ pub use pool::Pool;
 use queue::Queue;
 pub use stepped::{Part, Steps};
 
-type Reply = oneshot::Sender<Answer>;
+/// An answer, with the job that it is of: what the caller's thread allocated is best freed there.
+type Reply = oneshot::Sender<(Answer, Job)>;
 
 /// A job and who waits for it.
 struct Work {
@@ -69,7 +70,7 @@ impl Runtime {
         if self.queue.push_all(vec![Work { job, reply }]).is_err() {
             return Err(self.refusal());
         }
-        answer.await.unwrap_or_else(|_| Err(lost(&self.shared)))
+        answer.await.map_or_else(|_| Err(lost(&self.shared)), |(answer, _job)| answer)
     }
 
     /// Gives many jobs to the committer, in order, and waits for all answers.
@@ -89,7 +90,7 @@ impl Runtime {
             out.push(match (answer, &refused) {
                 (Err(e), _) => Err(e),
                 (Ok(_), Some(refused)) => Err(refused.clone()),
-                (Ok(answer), None) => answer.await.unwrap_or_else(|_| Err(lost(&self.shared))),
+                (Ok(answer), None) => answer.await.map_or_else(|_| Err(lost(&self.shared)), |(answer, _job)| answer),
             });
         }
         out
