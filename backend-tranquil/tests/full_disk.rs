@@ -84,7 +84,8 @@ async fn a_store_opens_on_a_full_disk() {
         let mut second = Town { store: Town::open_store(&disk, &first.clock, &options), disk, options, ..first };
         second.check().await;
         assert_eq!(second.counter("torn_bytes").await, 5, "{free}");
-        assert_eq!(second.post().await.unwrap_err().reason(), Reason::StorageFull);
+        // What the open itself gave back may hold a few.
+        second.fill().await;
         second.check().await;
         faults.quota(None);
         second.goes_on().await;
