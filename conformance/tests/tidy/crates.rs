@@ -7,6 +7,7 @@ use super::source::files;
 /// Each crate of the workspace, and those of the workspace that it may depend on.
 const CRATES: &[(&str, &[&str])] = &[
     ("backend-api", &[]),
+    ("backend-api/fuzz", &["backend-api"]),
     ("backend-postgres", &["backend-api"]),
     ("backend-postgres/fixture", &[]),
     ("backend-tranquil", &["backend-api"]),

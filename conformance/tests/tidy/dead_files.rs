@@ -9,11 +9,11 @@ use super::source::{Source, find_all, sources};
 fn is_root(path: &str) -> bool {
     let Some((_, inside)) = path.split_once('/') else { return false };
     // A crate within a crate's folder.
-    let inside = ["sim/", "fixture/"].iter().find_map(|folder| inside.strip_prefix(folder)).unwrap_or(inside);
+    let inside = ["sim/", "fixture/", "fuzz/"].iter().find_map(|folder| inside.strip_prefix(folder)).unwrap_or(inside);
     if matches!(inside, "src/lib.rs" | "src/main.rs" | "build.rs") {
         return true;
     }
-    ["src/bin/", "tests/", "examples/", "benches/"].iter().any(|folder| {
+    ["src/bin/", "tests/", "examples/", "benches/", "targets/"].iter().any(|folder| {
         let inside = inside.strip_prefix(folder).unwrap_or("a/b/c");
         !inside.contains('/') || inside.ends_with("/main.rs") && inside.matches('/').count() == 1
     })
