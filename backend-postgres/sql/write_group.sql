@@ -50,4 +50,4 @@ WITH turn AS (
     FROM unnest($45::bigint[], $46::timestamptz[], $47::bytea[]) AS n (seq, at, frame)
     WHERE EXISTS (SELECT FROM turn)
 )
-SELECT turn, CASE WHEN $48 THEN pg_notify($49, '') END FROM turn
+SELECT turn, CASE WHEN $48 THEN pg_notify($49, $50) END FROM turn

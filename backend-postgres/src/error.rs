@@ -1,10 +1,14 @@
 //! What Postgres answers, as errors of the contract.
 
 use backend_api::{Error, Reason};
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
 /// SQLSTATE codes (Postgres documentation, appendix A) after which the same transaction may well succeed.
 const TRANSIENT: &[&str] = &[
+    "25006", // read_only_sql_transaction: a standby, until it is promoted or the name leads elsewhere
+    "25P03", // idle_in_transaction_session_timeout
     "40001", // serialization_failure
+    "40003", // statement_completion_unknown
     "40P01", // deadlock_detected
     "53300", // too_many_connections
     "55P03", // lock_not_available
@@ -12,11 +16,14 @@ const TRANSIENT: &[&str] = &[
     "57P02", // crash_shutdown
     "57P03", // cannot_connect_now
     "57P05", // idle_session_timeout
-    "25P03", // idle_in_transaction_session_timeout
 ];
 
 fn code(e: &sqlx::Error) -> Option<String> {
     e.as_database_error().and_then(|e| e.code()).map(|code| code.into_owned())
+}
+
+fn severity(e: &sqlx::Error) -> Option<PgSeverity> {
+    Some(e.as_database_error()?.try_downcast_ref::<PgDatabaseError>()?.severity())
 }
 
 /// True if it was the connection that failed, or something that passes.
@@ -24,16 +31,20 @@ pub(crate) fn is_transient(e: &sqlx::Error) -> bool {
     match e {
         sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed => true,
         sqlx::Error::Database(_) => {
-            code(e).is_some_and(|code| code.starts_with("08") || TRANSIENT.contains(&code.as_str()))
+            // After a panic the server starts itself again.
+            severity(e) == Some(PgSeverity::Panic)
+                || code(e).is_some_and(|code| code.starts_with("08") || TRANSIENT.contains(&code.as_str()))
         }
         _ => false,
     }
 }
 
 /// True if the server said that the statement failed: then its transaction did not take effect, and will not.
+///
+/// Only a plain error says so. Before a panic (a failed sync of the log), and before the connection is ended from outside,
+/// the commit may already be in the log; and two codes say that nobody knows (08007, 40003).
 pub(crate) fn is_answer(e: &sqlx::Error) -> bool {
-    // An administrator's shutdown can come while the commit record is already written.
-    matches!(e, sqlx::Error::Database(_)) && !code(e).is_some_and(|code| code.starts_with("57P"))
+    severity(e) == Some(PgSeverity::Error) && !code(e).is_some_and(|code| code.starts_with("08") || code == "40003")
 }
 
 /// The error of the contract. What sqlx says of a failed connection has neither URL nor password in it.
@@ -48,8 +59,6 @@ pub(crate) fn failed(what: &str, e: &sqlx::Error) -> Error {
         (_, Some("53200" | "53300" | "57014")) => Reason::Overloaded,
         // data_corrupted, index_corrupted
         (_, Some("XX001" | "XX002")) => Reason::DataCorrupt,
-        // read_only_sql_transaction
-        (_, Some("25006")) => Reason::Closed,
         // program_limit_exceeded
         (_, Some(code)) if code.starts_with("54") => Reason::TooLarge,
         // A constraint, or the form of a value, that the planner should have kept.

@@ -25,7 +25,8 @@ impl Postgres {
     }
 
     async fn set_fence(&self, sql: &'static str) -> Result<()> {
-        let updated = sqlx::query(sql).execute(&self.shared.pool).await;
-        updated.map(drop).map_err(|e| failed("set the write fence", &e))
+        let fail = |e| failed("set the write fence", &e);
+        let mut connection = self.shared.connect_to_lock().await.map_err(fail)?;
+        sqlx::query(sql).execute(&mut connection).await.map(drop).map_err(fail)
     }
 }

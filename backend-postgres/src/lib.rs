@@ -24,7 +24,7 @@ mod types;
 mod verify;
 mod write;
 
-pub use backend::Postgres;
+pub use backend::{PLANNING, Postgres};
 pub use clock::{Clock, SystemClock};
 pub use migrate::{MIGRATIONS, Migration, migrate};
 pub use options::Options;

@@ -31,13 +31,21 @@ async fn heard(shared: &Shared) -> sqlx::Result<()> {
         if let Ok(seq) = row.seq(0) {
             shared.head.reached(seq);
         }
-        let notified = tokio::time::timeout(ASK_AT_LEAST_EVERY, listener.try_recv()).await;
-        // Neither a notification nor the time: the connection is gone, and what came meanwhile was not heard.
-        if let Ok(Ok(None)) = notified {
-            continue;
+        if let Ok(heard) = tokio::time::timeout(ASK_AT_LEAST_EVERY, news(shared, &mut listener)).await {
+            heard?;
         }
-        if let Ok(Err(e)) = notified {
-            return Err(e);
+    }
+}
+
+/// Waits until there may be events that this process does not know of.
+async fn news(shared: &Shared, listener: &mut PgListener) -> sqlx::Result<()> {
+    loop {
+        // None: the connection was lost and made anew, and what came meanwhile was not heard.
+        let Some(notification) = listener.try_recv().await? else { return Ok(()) };
+        // A notification says up to where; most are of what this process wrote itself.
+        let is_known = notification.payload().parse().is_ok_and(|seq: u64| seq <= shared.head.seq().get());
+        if !is_known {
+            return Ok(());
         }
     }
 }

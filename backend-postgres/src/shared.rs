@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use backend_api::{Error, Reason, Result, Seq};
-use sqlx::PgPool;
-use sqlx::postgres::PgRow;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
+use sqlx::{Connection as _, PgPool};
 use tokio::sync::watch;
 
 use crate::error::{failed, is_transient};
@@ -16,8 +16,17 @@ use crate::write::Queue;
 /// How often a read is tried on another connection: a restarted server leaves as many dead ones as the pool has.
 const READS_MAX: u32 = 12;
 
+/// A process that stands still while it holds the lock of the store's row does not hold up the others for longer.
+const LOCK_IDLE_MAX: &str = "5s";
+/// The server finds out that a client's machine is gone: seconds until it asks, between questions, questions.
+const KEEPALIVES: [(&str, &str); 3] =
+    [("tcp_keepalives_idle", "10"), ("tcp_keepalives_interval", "5"), ("tcp_keepalives_count", "3")];
+
 pub(crate) struct Shared {
+    /// For reads that are short.
     pub pool: PgPool,
+    /// For what takes longer, or locks: those have connections of their own.
+    pub connect: PgConnectOptions,
     pub options: Options,
     pub queue: Queue,
     pub head: Head,
@@ -36,6 +45,17 @@ impl Shared {
             false => Ok(()),
             true => Err(closed()),
         }
+    }
+
+    /// Connects, to read for a long time.
+    pub async fn connect_to_read(&self) -> sqlx::Result<PgConnection> {
+        self.is_open().map_err(|_| sqlx::Error::PoolClosed)?;
+        PgConnection::connect_with(&self.connect).await
+    }
+
+    /// Connects, to take the lock of the store's row.
+    pub async fn connect_to_lock(&self) -> sqlx::Result<PgConnection> {
+        PgConnection::connect_with(&locking(&self.connect)).await
     }
 
     /// Runs a reading statement. A read can be made again on another connection, and is.
@@ -70,6 +90,11 @@ impl Shared {
     }
 }
 
+/// The options of a connection that takes the lock of the store's row.
+pub(crate) fn locking(connect: &PgConnectOptions) -> PgConnectOptions {
+    connect.clone().options([("idle_in_transaction_session_timeout", LOCK_IDLE_MAX)]).options(KEEPALIVES)
+}
+
 pub(crate) fn closed() -> Error {
     Error::new(Reason::Closed, "the store was closed")
 }
@@ -84,6 +109,11 @@ pub(crate) struct Watched {
 pub(crate) struct Head(pub watch::Sender<Watched>);
 
 impl Head {
+    /// The newest event that this process knows of.
+    pub fn seq(&self) -> Seq {
+        self.0.borrow().head
+    }
+
     /// Wakes who waits for an event that is there now.
     pub fn reached(&self, seq: Seq) {
         self.0.send_if_modified(|watched| {

@@ -41,7 +41,7 @@ impl Postgres {
     /// # Errors
     /// Those of the database.
     pub async fn register_slot(&self, name: &str) -> Result<Pos> {
-        let mut connection = self.shared.pool.acquire().await.map_err(|e| failed("connect", &e))?;
+        let mut connection = self.shared.connect_to_lock().await.map_err(|e| failed("connect", &e))?;
         register(&mut connection, name, self.shared.options.clock.now()).await
     }
 
@@ -64,7 +64,7 @@ impl Postgres {
 
     async fn change_slots(&self, name: &str, change: crate::sql::Query<'_>) -> Result<()> {
         let fail = |e| failed("change a slot of the change feed", &e);
-        let mut connection = self.shared.pool.acquire().await.map_err(fail)?;
+        let mut connection = self.shared.connect_to_lock().await.map_err(fail)?;
         let mut transaction = connection.begin().await.map_err(fail)?;
         Position::lock(&mut transaction).await.map_err(|e| e.into_error("lock the store's row"))?;
         if change.execute(&mut *transaction).await.map_err(fail)?.rows_affected() == 0 {
@@ -75,7 +75,7 @@ impl Postgres {
         transaction.commit().await.map_err(fail)?;
         // Nobody can ask for these any more: in small steps, without the lock.
         let sql = include_str!("../sql/delete_changes.sql");
-        while sqlx::query(sql).bind(DELETED_MAX).execute(&mut *connection).await.map_err(fail)?.rows_affected() > 0 {}
+        while sqlx::query(sql).bind(DELETED_MAX).execute(&mut connection).await.map_err(fail)?.rows_affected() > 0 {}
         Ok(())
     }
 }

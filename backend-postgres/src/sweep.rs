@@ -1,9 +1,12 @@
 //! Forgetting what is due, in bounded steps, each a transaction of its own under the lock of the store's row.
 
+use std::time::Duration;
+
 use backend_api::{Cid, Micros, Reason, Result, SweepReport};
 use sqlx::Connection as _;
 use sqlx::postgres::{PgConnection, PgRow};
 
+use crate::clock::Stopwatch;
 use crate::error::failed;
 use crate::shared::Shared;
 use crate::types::{Columns as _, Time, corrupt, signed};
@@ -15,25 +18,52 @@ const STEP: usize = 2_000;
 const MUTATIONS: i64 = 256;
 /// Blocks of a purged repo that are looked at together.
 const PURGED: i64 = 5_000;
+/// Between attempts at one step.
+const PAUSE: Duration = Duration::from_millis(200);
 
 fn fail(e: sqlx::Error) -> backend_api::Error {
     failed("sweep", &e)
 }
 
-/// Forgets up to `budget` entries.
+/// Forgets up to `budget` entries. A step that fails for a reason that may pass is made again, as a write is.
 pub(crate) async fn sweep(shared: &Shared, budget: usize) -> Result<SweepReport> {
     shared.is_open()?;
+    let watch = Stopwatch::start();
     let mut report = SweepReport::default();
-    let mut connection = shared.pool.acquire().await.map_err(fail)?;
+    let mut connection = None;
     loop {
         let forgotten = report.blocks + report.entries + report.rows + report.events;
         let left = budget.saturating_sub(usize::try_from(forgotten).unwrap_or(usize::MAX));
-        let done = step(shared, &mut connection, left.min(STEP), &mut report).await?;
-        if done || left == 0 {
-            report.done = done;
-            return Ok(report);
+        let mut after = report.clone();
+        match attempt(shared, &mut connection, left.min(STEP), &mut after).await {
+            Ok(done) => {
+                report = after;
+                if done || left == 0 {
+                    report.done = done;
+                    return Ok(report);
+                }
+            }
+            Err(e) if e.reason() == Reason::ReadFailed && watch.elapsed() < shared.options.retry_for => {
+                connection = None;
+                shared.is_open()?;
+                tokio::time::sleep(PAUSE).await;
+            }
+            Err(e) => return Err(e),
         }
     }
+}
+
+async fn attempt(
+    shared: &Shared,
+    connection: &mut Option<PgConnection>,
+    budget: usize,
+    report: &mut SweepReport,
+) -> Result<bool> {
+    let connection = match connection {
+        Some(connection) => connection,
+        none => none.insert(shared.connect_to_lock().await.map_err(fail)?),
+    };
+    step(shared, connection, budget, report).await
 }
 
 /// One transaction. True if nothing that is due is left.

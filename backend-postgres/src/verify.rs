@@ -30,7 +30,7 @@ fn fail(e: sqlx::Error) -> Error {
 /// Checks every account's repo, and with [`VerifyLevel::Deep`] every block, count, index and event.
 pub(crate) async fn verify(shared: &Shared, level: VerifyLevel) -> Result<VerifyReport> {
     shared.is_open()?;
-    let mut connection = shared.pool.acquire().await.map_err(fail)?;
+    let mut connection = shared.connect_to_read().await.map_err(fail)?;
     let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
     let mut transaction = connection.begin_with(begin).await.map_err(fail)?;
     let state = State(Mutex::new(&mut transaction));

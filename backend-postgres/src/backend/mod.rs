@@ -25,11 +25,22 @@ use tokio::task::JoinHandle;
 use crate::error::failed;
 use crate::migrate::{MIGRATIONS, check_schema, create_schema, migrate};
 use crate::options::Options;
-use crate::shared::{Counters, Head, Shared, Watched, closed};
+use crate::shared::{Counters, Head, Shared, Watched, closed, locking};
 use crate::write::{Position, Queue, Writer};
 
-/// Connections that the store needs at least: one writes, one listens, the others read.
+/// Connections that the store needs at least: one writes, one listens, the others read. What takes long, such as a sweep or
+/// a snapshot, has one more for as long as it takes.
 const POOL_SIZE_MIN: u32 = 3;
+/// A statement is planned once on each connection, whatever its values are: planning a group's anew costs more than executing
+/// it. A plan that is kept must not rest on tables being small when it was made, so it has no choice but indexes.
+/// `tests/plans.rs` looks at the plans under the same settings.
+pub const PLANNING: [(&str, &str); 5] = [
+    ("plan_cache_mode", "force_generic_plan"),
+    ("enable_seqscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+    ("jit", "off"),
+];
 /// How long a call waits for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -52,7 +63,7 @@ impl Postgres {
     /// [`Reason::ReadFailed`] if the database cannot be reached. None of them has the URL in it.
     pub async fn open(options: Options) -> Result<Arc<Self>> {
         let connect = connect_options(&options)?;
-        let mut connection = PgConnection::connect_with(&connect).await.map_err(|e| failed("connect", &e))?;
+        let mut connection = PgConnection::connect_with(&locking(&connect)).await.map_err(|e| failed("connect", &e))?;
         create_schema(&mut connection, &options.schema).await?;
         migrate(&mut connection, MIGRATIONS).await?;
         warn_if_not_durable(&mut connection).await?;
@@ -65,15 +76,16 @@ impl Postgres {
         // Goes by itself: what a closing connection says is of no interest.
         drop(connection);
         let pool = PgPoolOptions::new()
-            .max_connections(options.pool_size.max(POOL_SIZE_MIN))
+            .max_connections(options.pool_size.max(POOL_SIZE_MIN) - 1)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             // A connection that was lost is found by its first statement, without asking before each.
             .test_before_acquire(false)
-            .connect_lazy_with(connect);
+            .connect_lazy_with(connect.clone());
         let channel = format!("tranquil_{}", options.schema);
         let head = Head(watch::Sender::new(Watched { head: position.seq, closed: false }));
         let shared = Arc::new(Shared {
             pool,
+            connect,
             options,
             queue: Queue::default(),
             head,
@@ -126,7 +138,7 @@ fn connect_options(options: &Options) -> Result<PgConnectOptions> {
     let url = options.url.parse::<PgConnectOptions>().map_err(|e| failed("read the URL", &e))?;
     let timeout_ms = options.statement_timeout.as_millis().to_string();
     let settings = [("search_path", options.schema.as_str()), ("statement_timeout", &timeout_ms)];
-    Ok(url.application_name("tranquil-store").options(settings))
+    Ok(url.application_name("tranquil-store").options(settings).options(PLANNING))
 }
 
 /// A server can be told to acknowledge what it has not written. That is the operator's decision; it is said once.

@@ -74,7 +74,7 @@ impl Snapshots for Postgres {
         let shared = Arc::clone(&self.shared);
         tokio::spawn(async move {
             let ended = async {
-                let mut connection = shared.pool.acquire().await.map_err(|e| failed("connect", &e))?;
+                let mut connection = shared.connect_to_read().await.map_err(|e| failed("connect", &e))?;
                 read(&mut connection, begun, &items).await
             };
             if let Err(e) = ended.await {

@@ -87,6 +87,20 @@ impl Queue {
         }
     }
 
+    /// Refuses what waits and what comes later: nobody takes it any more.
+    pub fn abandon(&self, why: &Error) {
+        let mut lanes = self.lanes();
+        lanes.closed.get_or_insert_with(|| why.clone());
+        lanes.bytes = 0;
+        let left: Vec<_> =
+            std::mem::take(&mut lanes.small).into_iter().chain(std::mem::take(&mut lanes.large)).collect();
+        drop(lanes);
+        for (job, _) in left {
+            // Who dropped the call does not want to know.
+            let _ = job.answer.send(Err(why.clone()));
+        }
+    }
+
     /// Refuses what comes later, with this error.
     pub fn close(&self, why: Error) {
         self.lanes().closed.get_or_insert(why);

@@ -79,7 +79,8 @@ pub(super) async fn save_group(
         .bind(fold.events.iter().map(|event| Time(event.at)).collect::<Vec<Time>>())
         .bind(fold.events.iter().map(|event| &*event.frame).collect::<Vec<&[u8]>>())
         .bind(!fold.events.is_empty())
-        .bind(channel);
+        .bind(channel)
+        .bind(after.seq.to_string());
     Ok(query.fetch_optional(connection).await?.is_some())
 }
 

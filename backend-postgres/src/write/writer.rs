@@ -4,11 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backend_api::{Checked, Error, Kind, Reason, Receipt, Result};
-use sqlx::Postgres;
-use sqlx::pool::PoolConnection;
+use sqlx::postgres::PgConnection;
 use tokio::sync::oneshot;
 
-use super::group::{Made, Maker, Mode};
+use super::group::{Broken, Made, Maker, Mode};
 use super::load::Failed;
 use super::overlay::Overlay;
 use super::position::Position;
@@ -18,6 +17,8 @@ use crate::shared::Shared;
 
 const DELAY_MIN: Duration = Duration::from_millis(2);
 const DELAY_MAX: Duration = Duration::from_millis(500);
+/// An attempt has several statements, and the server gives each up after its own time: after so many of these it is not there.
+const STATEMENTS_MAX: u32 = 4;
 /// With so many processes that are always a turn faster something else is wrong.
 const RACES_MAX: u32 = 1_000;
 
@@ -26,7 +27,8 @@ pub(crate) struct Writer {
     shared: Arc<Shared>,
     overlay: Overlay,
     known: Option<Position>,
-    connection: Option<PoolConnection<Postgres>>,
+    /// Its own: readers that hold all others keep nobody from writing.
+    connection: Option<PgConnection>,
     /// Set by a lost commit, until a later group holds the lock of the store's row: nothing of before can come after it.
     must_turn: bool,
 }
@@ -38,6 +40,7 @@ impl Writer {
 
     /// Writes until the queue is closed and empty.
     pub async fn run(mut self) {
+        let _end = End(Arc::clone(&self.shared));
         while let Some(jobs) = self.shared.queue.take().await {
             let (group, waiting): (Vec<_>, Vec<_>) = jobs.into_iter().map(|job| (job.checked, job.answer)).unzip();
             self.group(group, waiting).await;
@@ -73,12 +76,22 @@ impl Writer {
         answers
     }
 
-    /// Makes a group, again and again while what keeps it from being made may pass.
+    /// Makes a group, again and again while what keeps it from being made may pass. Once it may have been committed no other
+    /// failure says that it was not.
     async fn made(&mut self, group: &[Checked]) -> Result<Vec<Result<Receipt>>> {
+        let mut may_be_committed = false;
+        self.tried(group, &mut may_be_committed).await.map_err(|error| {
+            if error.kind() == Kind::Stopped {
+                self.shared.stop(&error);
+            }
+            if may_be_committed { unknown(&error) } else { error }
+        })
+    }
+
+    async fn tried(&mut self, group: &[Checked], may_be_committed: &mut bool) -> Result<Vec<Result<Receipt>>> {
         let watch = Stopwatch::start();
         let mut delay = DELAY_MIN;
         let mut races = 0;
-        let mut may_be_committed = false;
         loop {
             let mode = if self.known.is_some() && !self.must_turn { Mode::Alone } else { Mode::Locked };
             let failed = match self.attempt(mode, group).await {
@@ -95,43 +108,34 @@ impl Writer {
                     if races < RACES_MAX {
                         continue;
                     }
-                    return Err(Error::new(
-                        Reason::Overloaded,
-                        "other processes were always faster; nothing was written",
-                    ));
+                    let detail = "other processes were always faster; nothing was written";
+                    return Err(Error::new(Reason::Overloaded, detail));
                 }
                 Err(broken) => {
                     self.known = None;
                     // Whatever state it is in, it is not used again.
-                    drop(self.connection.take().map(PoolConnection::detach));
-                    may_be_committed |= broken.may_be_committed;
+                    self.connection = None;
+                    *may_be_committed |= broken.may_be_committed;
                     self.must_turn |= broken.may_be_committed;
                     broken.failed
                 }
             };
-            let passes = matches!(&failed, Failed::Database(e) if is_transient(e)) || may_be_committed;
-            if passes && watch.elapsed() < self.shared.options.retry_for {
-                self.shared.counters.retry();
-                tokio::time::sleep(delay).await;
-                delay = (delay * 2).min(DELAY_MAX);
-                continue;
+            let passes = matches!(&failed, Failed::Database(e) if is_transient(e)) || *may_be_committed;
+            if !passes || watch.elapsed() >= self.shared.options.retry_for {
+                return Err(failed.into_error("write a group of mutations"));
             }
-            let error = failed.into_error("write a group of mutations");
-            if error.kind() == Kind::Stopped {
-                self.shared.stop(&error);
-            }
-            return Err(if may_be_committed { unknown(&error) } else { error });
+            self.shared.counters.retry();
+            tokio::time::sleep(delay).await;
+            delay = (delay * 2).min(DELAY_MAX);
         }
     }
 
-    async fn attempt(&mut self, mode: Mode, group: &[Checked]) -> Result<Made, super::group::Broken> {
-        if self.connection.is_none() {
-            self.connection = Some(self.shared.pool.acquire().await?);
-        }
-        let Some(connection) = self.connection.as_deref_mut() else {
-            return Err(sqlx::Error::PoolClosed.into());
+    async fn attempt(&mut self, mode: Mode, group: &[Checked]) -> Result<Made, Broken> {
+        let shared = Arc::clone(&self.shared);
+        let connection = match &mut self.connection {
+            Some(connection) => connection,
+            none => none.insert(shared.connect_to_lock().await?),
         };
-        let shared = &*self.shared;
         let mut maker = Maker {
             overlay: &mut self.overlay,
             known: self.known,
@@ -140,7 +144,26 @@ impl Writer {
             channel: &shared.channel,
             must_turn: self.must_turn,
         };
-        maker.make(connection, mode, group).await
+        let making = maker.make(connection, mode, group);
+        let time = shared.options.statement_timeout * STATEMENTS_MAX;
+        if time.is_zero() {
+            return making.await;
+        }
+        // The server ends what takes too long; if it does not even do that it cannot be heard, whatever it has done.
+        tokio::time::timeout(time, making).await.unwrap_or_else(|_| {
+            let silent = std::io::Error::new(std::io::ErrorKind::TimedOut, "the server does not answer");
+            Err(Broken { failed: Failed::Database(silent.into()), may_be_committed: true })
+        })
+    }
+}
+
+/// However the writer ends, also by a panic, nobody waits for it afterwards.
+struct End(Arc<Shared>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        let why = Error::new(Reason::Closed, "the writer has ended; nothing was written: open the store again");
+        self.0.queue.abandon(&why);
     }
 }
 

@@ -8,6 +8,7 @@ use backend_api::{Backend, Maintenance as _, Micros};
 use backend_postgres::{Clock, Options, Postgres};
 use conformance::{Clock as _, Fixture, ManualClock};
 use postgres_fixture::Database;
+use sqlx::{PgConnection, Row as _};
 
 pub const OPTIONS: conformance::Options =
     conformance::Options { history_window_micros: 72 * 3_600_000_000, event_retention_micros: 100 * 3_600_000_000 };
@@ -32,6 +33,16 @@ pub fn options(url: String, clock: &Arc<ManualClock>) -> Options {
     options.slot = Some(SLOT.into());
     options.clock = Arc::new(TestClock(Arc::clone(clock)));
     options
+}
+
+/// Tables that have few rows, however much is stored.
+pub const SHORT: &[&str] = &["migrations", "store", "slots", "sweeps"];
+
+/// The tables of the store, as the database has them.
+pub async fn tables(connection: &mut PgConnection) -> Vec<String> {
+    let sql = "SELECT tablename::text FROM pg_tables WHERE schemaname = 'public' ORDER BY 1";
+    let rows = sqlx::query(sql).fetch_all(connection).await.unwrap();
+    rows.iter().map(|row| row.get(0)).collect()
 }
 
 /// A database with the newest schema, and nothing in it.
