@@ -53,7 +53,8 @@ impl Long {
         let mut tables = tables(connection).await;
         tables.retain(|table| !SHORT.contains(&table.as_str()));
         let sql = "SELECT c.relname::text, a.attname::text FROM pg_class AS c JOIN pg_attribute AS a \
-                   ON a.attrelid = c.oid AND a.attnum = 1 WHERE c.relkind = 'i'";
+                   ON a.attrelid = c.oid AND a.attnum = 1 \
+                   WHERE c.relkind = 'i' AND c.relnamespace = 'public'::regnamespace";
         let rows = sqlx::query(sql).fetch_all(connection).await.unwrap();
         Self { tables, leading: rows.iter().map(|row| (row.get(0), row.get(1))).collect() }
     }
@@ -80,7 +81,8 @@ fn whole_reads(node: &Value, long: &Long, out: &mut Vec<String>) {
     if !is_bounded && long.tables.iter().any(|name| name == table) {
         out.push(format!("{kind} of {table}"));
     }
-    if kind == "Bitmap Index Scan" && !long.is_bounded(node) {
+    let is_ours = long.leading.contains_key(text("Index Name"));
+    if kind == "Bitmap Index Scan" && is_ours && !long.is_bounded(node) {
         out.push(format!("{kind} of {}", text("Index Name")));
     }
     for child in node["Plans"].as_array().into_iter().flatten() {
