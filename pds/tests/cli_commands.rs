@@ -1,28 +1,47 @@
-//! The commands as they are typed, over the embedded engine: what they print, and how they end.
+//! The commands as they are typed, beside a server and without one, on the embedded engine and once more on Postgres: what
+//! they print, and how they end.
 
 mod cli_support;
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 
+use cli_support::engine::{Place, is_postgres, once_more_on};
 use cli_support::{Repo, read_car};
 use serde_json::Value;
-use tempfile::TempDir;
+
+#[test]
+fn everything_once_more_on_postgres() {
+    once_more_on("postgres");
+}
 
 struct Pds {
-    directory: TempDir,
+    place: Place,
 }
 
 impl Pds {
     fn new() -> Self {
-        Self { directory: tempfile::tempdir().unwrap() }
+        Self { place: Place::new_blocking() }
     }
 
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pds"));
-        let data = self.directory.path().join("data");
-        command.args(args).current_dir(self.directory.path()).env("PDS_DATA_DIRECTORY", data);
+        let data = self.place.directory().join("data");
+        command.args(args).current_dir(self.place.directory()).env("PDS_DATA_DIRECTORY", data);
+        command.envs(self.place.variables()).env("PDS_PORT", "0");
         command
+    }
+
+    /// A server that listens.
+    fn serve(&self) -> Child {
+        let mut child = self.command(&["serve"]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        std::io::BufRead::read_line(&mut out, &mut line).unwrap();
+        assert!(line.contains("is ready"), "{line}");
+        // It goes on talking.
+        child.stdout = Some(out.into_inner());
+        child
     }
 
     fn run(&self, args: &[&str]) -> Output {
@@ -37,7 +56,7 @@ impl Pds {
     }
 
     fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
-        let path = self.directory.path().join(name);
+        let path = self.place.directory().join(name);
         std::fs::write(&path, bytes).unwrap();
         path
     }
@@ -53,7 +72,23 @@ fn name(path: &Path) -> &str {
 
 #[test]
 fn a_repository_goes_in_is_verified_and_comes_out() {
+    round(&Pds::new(), 3);
+}
+
+#[test]
+fn all_of_it_works_beside_a_server() {
     let pds = Pds::new();
+    let mut server = pds.serve();
+    round(&pds, 3);
+    assert!(Command::new("kill").arg(server.id().to_string()).status().unwrap().success());
+    assert!(server.wait().unwrap().success());
+    // And what it did is there without one.
+    assert_eq!(pds.json(&["stats", "--json"])["records"], 100);
+    assert_eq!(pds.json(&["verify", "--deep", "--json"])["problems"], Value::Array(vec![]));
+}
+
+/// Everything that an operator does, once; after it so many events were told.
+fn round(pds: &Pds, events: u64) {
     let repo = Repo::new("typed", 100);
     let file = pds.file("in.car", &repo.car());
     let imported = pds.json(&["import", "--json", name(&file)]);
@@ -61,13 +96,16 @@ fn a_repository_goes_in_is_verified_and_comes_out() {
     let verified = pds.json(&["verify", "--deep", "--json"]);
     assert_eq!((&verified["records"], &verified["problems"]), (&100.into(), &Value::Array(vec![])));
     let stats = pds.json(&["stats", "--json"]);
-    assert_eq!((&stats["repos"], &stats["head_seq"], &stats["backend"]), (&1.into(), &3.into(), &"tranquil".into()));
+    assert_eq!(
+        (&stats["repos"], &stats["head_seq"], &stats["backend"]),
+        (&1.into(), &events.into(), &pds.place.backend().into())
+    );
     pds.json(&["checkpoint", "--json"]);
     assert_eq!(pds.json(&["sweep", "--json"])["done"], true);
     let output = pds.run(&["export", repo.did.as_str()]);
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(read_car(&output.stdout).1, read_car(&repo.car()).1);
-    let to = pds.directory.path().join("out.car");
+    let to = pds.place.directory().join("out.car");
     let output = pds.run(&["export", repo.did.as_str(), "--output", name(&to)]);
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(read_car(&std::fs::read(to).unwrap()).0, repo.commit().0);
@@ -100,16 +138,21 @@ fn the_exit_code_says_how_it_ended() {
     assert!(text(&output.stdout).contains("good.car"), "{}", text(&output.stdout));
     assert_eq!(code(&["import", name(&good)]), Some(3), "it is here already");
     assert_eq!(code(&["export", "did:web:nobody.example.com"]), Some(3));
-    let to = pds.directory.path().join("none.car");
+    let to = pds.place.directory().join("none.car");
     assert_eq!(code(&["export", "did:web:nobody.example.com", "-o", name(&to)]), Some(3));
-    assert_eq!(std::fs::read_dir(pds.directory.path()).unwrap().count(), 3, "no half of a file is left");
+    let left = std::fs::read_dir(pds.place.directory()).unwrap().map(|entry| entry.unwrap().file_name());
+    assert_eq!(left.filter(|name| name != "data").count(), 2, "no half of a file is left");
     assert_eq!(code(&["verify"]), Some(0));
 }
 
 #[test]
 fn a_store_that_another_process_holds_is_refused_at_once_saying_who() {
+    if is_postgres() {
+        // There any number of processes holds it: `all_of_it_works_beside_a_server` of another data directory.
+        return;
+    }
     let pds = Pds::new();
-    let store = pds.directory.path().join("data/store");
+    let store = pds.place.directory().join("data/store");
     let mut holder = pds
         .command(&["dev-writer", "--seed", "1", "--directory", name(&store)])
         .stdout(std::process::Stdio::piped())

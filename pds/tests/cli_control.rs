@@ -9,12 +9,19 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use backend_api::{Backend, Reason};
-use cli_support::{Repo, export, file, has_account, model, read_car};
+use cli_support::{Repo, export, file, has_account, read_car, store};
 use pds::cli::work::{Outcome, Request};
 use pds::cli::{Session, listen};
 use pds::config::Config;
 use pds::control::{Caller, Client, Frame, Handler, SOCKET_NAME, Server};
 use tokio::sync::mpsc;
+
+#[test]
+fn everything_once_more_on_each_engine() {
+    for engine in ["tranquil", "postgres"] {
+        cli_support::engine::once_more_on(engine);
+    }
+}
 
 fn config(directory: &Path) -> Config {
     Config { data_directory: directory.to_owned(), ..Config::default() }
@@ -27,7 +34,7 @@ async fn run(directory: &Path, request: Request, file: Option<File>) -> backend_
 #[tokio::test]
 async fn commands_work_beside_a_server() {
     let directory = tempfile::tempdir().unwrap();
-    let backend = model();
+    let backend = store().await;
     let server = listen(directory.path(), Arc::clone(&backend)).unwrap();
     let repo = Repo::new("socket", 3_000);
     let request = Request::Import { name: "socket.car".into() };
@@ -53,7 +60,7 @@ async fn commands_work_beside_a_server() {
 #[tokio::test]
 async fn an_export_through_the_socket_is_the_same() {
     let directory = tempfile::tempdir().unwrap();
-    let backend = model();
+    let backend = store().await;
     let server = listen(directory.path(), Arc::clone(&backend)).unwrap();
     let repo = Repo::new("bytes", 3_000);
     cli_support::import(&*backend, &repo.car()).await.unwrap();
@@ -75,7 +82,7 @@ async fn an_export_through_the_socket_is_the_same() {
 #[tokio::test]
 async fn a_refusal_comes_through_with_its_reason() {
     let directory = tempfile::tempdir().unwrap();
-    let backend = model();
+    let backend = store().await;
     let _server = listen(directory.path(), Arc::clone(&backend)).unwrap();
     let request = Request::Import { name: "half.car".into() };
     let repo = Repo::new("half", 20);
@@ -96,10 +103,10 @@ async fn a_refusal_comes_through_with_its_reason() {
 async fn the_socket_is_its_owners_only_and_one_server_has_it() {
     let directory = tempfile::tempdir().unwrap();
     assert!(Client::connect(directory.path()).await.unwrap().is_none());
-    let _server = listen(directory.path(), model()).unwrap();
+    let _server = listen(directory.path(), store().await).unwrap();
     let mode = std::fs::metadata(directory.path().join(SOCKET_NAME)).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
-    let second = listen(directory.path(), model()).err().unwrap();
+    let second = listen(directory.path(), store().await).err().unwrap();
     assert_eq!(second.reason(), Reason::Locked, "{second}");
     assert!(Client::connect(directory.path()).await.unwrap().is_some(), "the first still listens");
 }
@@ -110,11 +117,11 @@ async fn a_socket_left_behind_is_replaced_and_a_file_is_not() {
     let path = directory.path().join(SOCKET_NAME);
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
     assert!(path.exists() && Client::connect(directory.path()).await.unwrap().is_none());
-    let server = listen(directory.path(), model()).unwrap();
+    let server = listen(directory.path(), store().await).unwrap();
     assert!(Client::connect(directory.path()).await.unwrap().is_some());
     server.stop().await;
     std::fs::write(&path, "somebody's notes").unwrap();
-    let error = listen(directory.path(), model()).err().unwrap();
+    let error = listen(directory.path(), store().await).err().unwrap();
     assert_eq!(error.reason(), Reason::WrongStore, "{error}");
     assert_eq!(std::fs::read(&path).unwrap(), b"somebody's notes");
 }
@@ -125,7 +132,7 @@ async fn a_data_directory_of_any_length_has_a_socket() {
     let deep = directory.path().join("a-long-name".repeat(10)).join("another-long-name".repeat(10));
     std::fs::create_dir_all(&deep).unwrap();
     assert!(deep.as_os_str().len() > 107);
-    let server = listen(&deep, model()).unwrap();
+    let server = listen(&deep, store().await).unwrap();
     run(&deep, Request::Stats, None).await.unwrap();
     assert!(deep.join(SOCKET_NAME).exists());
     server.stop().await;
@@ -176,7 +183,7 @@ async fn a_server_that_stops_waits_for_its_work_to_end() {
 #[tokio::test]
 async fn many_callers_are_served_at_the_same_time() {
     let directory = tempfile::tempdir().unwrap();
-    let backend: Arc<dyn Backend> = model();
+    let backend: Arc<dyn Backend> = store().await;
     let _server = listen(directory.path(), Arc::clone(&backend)).unwrap();
     let runs = (0..20).map(|n| {
         let directory = directory.path().to_owned();

@@ -7,9 +7,16 @@ use std::sync::atomic::Ordering;
 
 use backend_api::{At, Backend, Cid, Did, IdempotencyKey, Reason, Tid};
 use cli_support::tapped::Tapped;
-use cli_support::{Quiet, Repo, export, import, model, read_car};
+use cli_support::{Quiet, Repo, export, import, read_car, store};
 use conformance::scene::{self, SceneRepo, Write};
 use pds::cli::work;
+
+#[test]
+fn everything_once_more_on_each_engine() {
+    for engine in ["tranquil", "postgres"] {
+        cli_support::engine::once_more_on(engine);
+    }
+}
 
 /// A repo that was changed some times: what it was after each commit.
 async fn history(backend: &dyn Backend, did: &Did) -> Vec<SceneRepo> {
@@ -55,7 +62,7 @@ fn expected(old: &SceneRepo, new: &SceneRepo) -> BTreeSet<Cid> {
 
 #[tokio::test]
 async fn since_gives_exactly_the_structural_difference() {
-    let backend = model();
+    let backend = store().await;
     let did = scene::did("since");
     let states = history(&*backend, &did).await;
     let newest = states.last().unwrap();
@@ -72,7 +79,7 @@ async fn since_gives_exactly_the_structural_difference() {
 
 #[tokio::test]
 async fn since_reads_in_proportion_to_the_change() {
-    let inner = model();
+    let inner = store().await;
     let mut repo = Repo::new("large", 4_000);
     import(&*inner, &repo.car()).await.unwrap();
     let before = inner.repo(&repo.did, At::Head).await.unwrap().unwrap();
@@ -97,7 +104,7 @@ async fn since_reads_in_proportion_to_the_change() {
 
 #[tokio::test]
 async fn what_is_not_there_is_said() {
-    let backend = model();
+    let backend = store().await;
     let did = scene::did("nobody");
     assert_eq!(export(&*backend, &did, None).await.unwrap_err().reason(), Reason::RepoMissing);
     let repo = Repo::new("gone", 2);
@@ -108,7 +115,7 @@ async fn what_is_not_there_is_said() {
 
 #[tokio::test]
 async fn a_large_repository_goes_out_in_pieces() {
-    let backend = model();
+    let backend = store().await;
     let mut repo = Repo::new("pieces", 0);
     for n in 0..600 {
         repo.put(n, &format!("{n}").repeat(1_000));

@@ -12,9 +12,16 @@ use backend_api::{
 };
 use cli_support::tapped::Tapped;
 use cli_support::{
-    Quiet, REV_MICROS, Repo, car_of, export, fixture, has_account, import, import_followed, model, read_car,
+    Quiet, REV_MICROS, Repo, car_of, export, fixture, has_account, import, import_followed, read_car, store,
 };
 use pds::cli::work::Phase;
+
+#[test]
+fn everything_once_more_on_each_engine() {
+    for engine in ["tranquil", "postgres"] {
+        cli_support::engine::once_more_on(engine);
+    }
+}
 
 const WHOLE: [&str; 4] = ["empty.car", "greenground.repo.car", "little.car", "tiny.car"];
 
@@ -42,7 +49,7 @@ async fn is_sound(backend: &dyn Backend) {
 
 #[tokio::test]
 async fn whole_repositories_come_in_and_go_out_the_same() {
-    let backend = model();
+    let backend = store().await;
     for name in WHOLE {
         let Some(path) = fixture(name) else { continue };
         let bytes = std::fs::read(path).unwrap();
@@ -61,7 +68,7 @@ async fn whole_repositories_come_in_and_go_out_the_same() {
 
 #[tokio::test]
 async fn other_formats_are_refused_with_the_reason() {
-    let backend = model();
+    let backend = store().await;
     for (name, reason) in REFUSED {
         let Some(path) = fixture(name) else { continue };
         let error = import(&*backend, &std::fs::read(path).unwrap()).await.unwrap_err();
@@ -73,7 +80,7 @@ async fn other_formats_are_refused_with_the_reason() {
 
 #[tokio::test]
 async fn every_flipped_byte_is_found_before_anything_is_written() {
-    let backend = model();
+    let backend = store().await;
     let bytes = Repo::new("flip", 6).car();
     for at in 0..bytes.len() {
         let mut damaged = bytes.clone();
@@ -86,7 +93,7 @@ async fn every_flipped_byte_is_found_before_anything_is_written() {
 
 #[tokio::test]
 async fn every_truncation_is_found_before_anything_is_written() {
-    let backend = model();
+    let backend = store().await;
     let bytes = Repo::new("cut", 6).car();
     for len in 0..bytes.len() {
         import(&*backend, &bytes[..len]).await.expect_err(&format!("cut to {len} bytes"));
@@ -101,7 +108,7 @@ async fn a_block_of_other_bytes_is_named_with_its_offset() {
     let (cid, offset) = entries[3];
     let mut damaged = bytes.clone();
     damaged[offset as usize + 50] ^= 1;
-    let error = import(&*model(), &damaged).await.unwrap_err();
+    let error = import(&*store().await, &damaged).await.unwrap_err();
     assert_eq!(error.reason(), Reason::HashMismatch);
     let (byte, block) = (format!("byte {offset} "), cid.to_string());
     assert!(error.detail().contains(&byte) && error.detail().contains(&block), "{error}");
@@ -109,7 +116,7 @@ async fn a_block_of_other_bytes_is_named_with_its_offset() {
 
 #[tokio::test]
 async fn a_missing_block_is_named_whatever_it_is() {
-    let backend = model();
+    let backend = store().await;
     let repo = Repo::new("part", 30);
     let blocks = repo.blocks();
     for missing in 1..blocks.len() {
@@ -124,7 +131,7 @@ async fn a_missing_block_is_named_whatever_it_is() {
 
 #[tokio::test]
 async fn a_tree_that_is_not_canonical_is_refused_with_the_offset() {
-    let backend = model();
+    let backend = store().await;
     let repo = Repo::new("tree", 1);
     // The key of one post in a node whose layer it does not belong to: a root over an otherwise needless node.
     let leaf = repo.commit().2.iter().next().map(|(cid, _)| *cid).unwrap();
@@ -154,14 +161,14 @@ async fn a_tree_that_is_not_canonical_is_refused_with_the_offset() {
 async fn a_record_that_is_no_record_is_refused_with_its_path() {
     let mut repo = Repo::new("norecord", 3);
     repo.records.insert("app.bsky.feed.post/bad".into(), b"\xff\xff".to_vec());
-    let error = import(&*model(), &repo.car()).await.unwrap_err();
+    let error = import(&*store().await, &repo.car()).await.unwrap_err();
     assert_eq!(error.reason(), Reason::BadRequest);
     assert!(error.detail().contains("app.bsky.feed.post/bad") && error.detail().contains("byte "), "{error}");
 }
 
 #[tokio::test]
 async fn what_the_tree_does_not_reach_is_left_out() {
-    let backend = model();
+    let backend = store().await;
     let repo = Repo::new("extra", 20);
     let mut blocks = repo.blocks();
     let stranger = (Cid::of_block(b"\xa0"), b"\xa0".to_vec());
@@ -178,7 +185,7 @@ async fn what_the_tree_does_not_reach_is_left_out() {
 
 #[tokio::test]
 async fn one_content_under_many_keys_is_one_block_with_many_references() {
-    let backend = model();
+    let backend = store().await;
     let mut repo = Repo::new("same", 0);
     for n in 0..30 {
         repo.put(n, if n % 3 == 0 { "the same" } else { "the other" });
@@ -194,7 +201,7 @@ async fn one_content_under_many_keys_is_one_block_with_many_references() {
 
 #[tokio::test]
 async fn a_new_repository_is_announced_and_its_account_serves() {
-    let backend = model();
+    let backend = store().await;
     let repo = Repo::new("new", 3);
     assert!(import(&*backend, &repo.car()).await.unwrap().account_created);
     let account = backend.account(&AccountName::Did(repo.did.clone())).await.unwrap().unwrap();
@@ -213,7 +220,7 @@ async fn create(backend: &dyn Backend, repo: &Repo, status: AccountStatus) {
 #[tokio::test]
 async fn an_account_that_is_there_keeps_its_status() {
     for (status, told) in [(AccountStatus::Active, &["#sync"][..]), (AccountStatus::Deactivated, &[])] {
-        let backend = model();
+        let backend = store().await;
         let repo = Repo::new("known", 3);
         create(&*backend, &repo, status).await;
         assert!(!import(&*backend, &repo.car()).await.unwrap().account_created);
@@ -225,7 +232,7 @@ async fn an_account_that_is_there_keeps_its_status() {
 
 #[tokio::test]
 async fn a_newer_export_replaces_an_older_one_and_no_other() {
-    let backend = model();
+    let backend = store().await;
     let mut repo = Repo::new("again", 10);
     import(&*backend, &repo.car()).await.unwrap();
     let before = backend.position().await.unwrap();
@@ -251,7 +258,7 @@ fn large(word: &str) -> Repo {
 
 #[tokio::test]
 async fn an_import_that_is_given_up_leaves_no_account() {
-    let backend = model();
+    let backend = store().await;
     let repo = large("cancel");
     let follower = Arc::new(Quiet { until_written: Some(1_000), ..Quiet::default() });
     let error = import_followed(&*backend, &repo.car(), follower).await.unwrap_err();
@@ -269,7 +276,7 @@ async fn a_store_that_fails_at_any_step_keeps_nothing() {
     let did = large("fails").did;
     let mut failures = 0;
     for writes in 1.. {
-        let backend = Tapped::over(model());
+        let backend = Tapped::over(store().await);
         backend.writes_left.store(writes, Ordering::SeqCst);
         let Err(error) = import(&backend, &car).await else { break };
         assert_eq!(error.reason(), Reason::StorageFull, "{error}");
@@ -281,7 +288,7 @@ async fn a_store_that_fails_at_any_step_keeps_nothing() {
 
 #[tokio::test]
 async fn an_import_that_a_kill_cut_off_is_taken_up_by_the_next() {
-    let backend = model();
+    let backend = store().await;
     let repo = large("killed");
     let ops = vec![
         Op::CreateAccount(NewAccount {
@@ -302,7 +309,7 @@ async fn an_import_that_a_kill_cut_off_is_taken_up_by_the_next() {
 #[tokio::test]
 async fn progress_goes_through_all_phases_to_the_end() {
     let follower = Arc::new(Quiet::default());
-    import_followed(&*model(), &large("progress").car(), Arc::clone(&follower)).await.unwrap();
+    import_followed(&*store().await, &large("progress").car(), Arc::clone(&follower)).await.unwrap();
     let seen = follower.seen.lock().unwrap();
     assert!(seen.iter().any(|p| p.phase == Phase::Check));
     for phase in [Phase::Read, Phase::Write] {

@@ -61,12 +61,22 @@ impl Config {
     }
 
     fn from_parts(text: &str, variables: impl IntoIterator<Item = (String, String)>) -> Result<Self, Fault> {
-        let mut config: Self = toml::from_str(text).map_err(|e| Fault::File(e.to_string()))?;
+        let mut config: Self = toml::from_str(text).map_err(|e| Fault::File(place_and_message(text, &e)))?;
         environment::apply(&mut config, variables).map_err(Fault::Environment)?;
         let store = config.data_directory.join(STORE);
         config.storage.tranquil.directory.get_or_insert(store);
         Ok(config)
     }
+}
+
+/// Where the error is and what it is, without the line itself: it may be the one with the password.
+fn place_and_message(text: &str, error: &toml::de::Error) -> String {
+    let Some(before) = error.span().and_then(|span| text.get(..span.start)) else {
+        return error.message().to_owned();
+    };
+    let (line, column) =
+        (before.matches('\n').count() + 1, before.chars().rev().take_while(|c| *c != '\n').count() + 1);
+    format!("line {line}, column {column}: {}", error.message())
 }
 
 enum Fault {
@@ -95,6 +105,19 @@ mod tests {
         assert!(error.contains("history") && error.contains("line 4"), "{error}");
         let error = load("[storage]\nbackend = \"sqlite\"\n", &[]).unwrap_err();
         assert!(error.contains("sqlite") && error.contains("line 2"), "{error}");
+    }
+
+    #[test]
+    fn an_error_does_not_show_the_line_that_has_the_password() {
+        for text in [
+            "[storage.postgres]\nurl = \"postgres://pds:secret@db/pds\n",
+            "[storage.postgres]\nurl = postgres://pds:secret@db/pds\n",
+            "[storage.postgres]\nurl = [\"postgres://pds:secret@db/pds\"]\n",
+            "[storage.postgres]\nuri = \"postgres://pds:secret@db/pds\"\n",
+        ] {
+            let error = load(text, &[]).unwrap_err();
+            assert!(error.contains("line 2") && !error.contains("secret"), "{error}");
+        }
     }
 
     #[test]

@@ -14,8 +14,9 @@ use crate::error::XrpcError;
 use crate::identity::document::signing_key;
 use crate::identity::keys::Keypair;
 
-/// Commits that are built before a writer gives up. Only another process over the same store can get in between.
-const ATTEMPTS_MAX: usize = 8;
+/// Commits that are built before a writer gives up. Only another process over the same store can get in between, and of two
+/// that write to one repo all the time each loses every second attempt.
+const ATTEMPTS_MAX: usize = 64;
 
 /// One write.
 pub struct Write {
@@ -86,7 +87,9 @@ async fn attempt(
     state: &RepoState,
     key: &Keypair,
 ) -> Result<Option<commit::Ready>, XrpcError> {
-    let overlay = Overlay::new(RepoBlocks::new(Arc::clone(&app.backend), account.did.clone(), Blocks::Live));
+    // As history: another process may replace the head while this is read. Whether it has is known when the commit is made.
+    let blocks = RepoBlocks::new(Arc::clone(&app.backend), account.did.clone(), Blocks::History);
+    let overlay = Overlay::new(blocks);
     let mut tree = Tree::load(&overlay, &state.data)?;
     let mut records = BTreeMap::new();
     for write in writes {

@@ -1,16 +1,25 @@
-//! The binary: what it says, and how it ends.
+//! The binary: what it says, and how it ends; on the embedded engine, and once more on Postgres.
+
+#[path = "../engine/mod.rs"]
+mod engine;
 
 use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-fn pds(directory: &Path, arguments: &[&str]) -> Command {
+use engine::Place;
+
+#[test]
+fn everything_once_more_on_postgres() {
+    engine::once_more_on("postgres");
+}
+
+fn pds(place: &Place, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pds"));
-    command.current_dir(directory).args(arguments);
+    command.current_dir(place.directory()).args(arguments);
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("PDS_")) {
         command.env_remove(name);
     }
-    command.env("PDS_PORT", "0").env("PDS_DEV_PLC_PORT", "0");
+    command.envs(place.variables()).env("PDS_PORT", "0").env("PDS_DEV_PLC_PORT", "0");
     command
 }
 
@@ -21,8 +30,8 @@ struct Serving {
 }
 
 impl Serving {
-    fn start(directory: &Path, arguments: &[&str]) -> Self {
-        let mut child = pds(directory, arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    fn start(place: &Place, arguments: &[&str]) -> Self {
+        let mut child = pds(place, arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut banner = String::new();
         let mut out = BufReader::new(child.stdout.take().unwrap());
         while !banner.contains("listRecords") {
@@ -60,8 +69,8 @@ fn the_lines_that_it_prints_work_as_they_stand() {
         return;
     }
     for arguments in [&["serve", "--dev"][..], &["serve"]] {
-        let directory = tempfile::tempdir().unwrap();
-        let serving = Serving::start(directory.path(), arguments);
+        let place = Place::new_blocking();
+        let serving = Serving::start(&place, arguments);
         let script = lines_to_try(&serving.banner);
         let output = Command::new("sh").args(["-c", &script]).env("no_proxy", "*").output().unwrap();
         let said = String::from_utf8(output.stdout).unwrap();
@@ -75,13 +84,13 @@ fn the_lines_that_it_prints_work_as_they_stand() {
 
 #[test]
 fn signals_end_it_in_good_order_and_its_data_is_there_again() {
-    let directory = tempfile::tempdir().unwrap();
+    let place = Place::new_blocking();
     for signal in ["-INT", "-TERM"] {
-        let serving = Serving::start(directory.path(), &["serve", "--dev"]);
+        let serving = Serving::start(&place, &["serve", "--dev"]);
         assert!(serving.banner.contains("http://127.0.0.1:"), "{}", serving.banner);
-        assert!(directory.path().join("data").is_dir());
+        assert!(place.directory().join("data").is_dir());
         // A second server over the same data is refused, and says why.
-        let second = pds(directory.path(), &["serve"]).output().unwrap();
+        let second = pds(&place, &["serve"]).output().unwrap();
         let said = String::from_utf8(second.stderr).unwrap();
         assert!(!second.status.success() && said.starts_with("pds: ") && said.contains("Locked"), "{said}");
         serving.end(signal);
@@ -90,32 +99,33 @@ fn signals_end_it_in_good_order_and_its_data_is_there_again() {
 
 #[test]
 fn the_template_is_a_configuration() {
-    let directory = tempfile::tempdir().unwrap();
-    let printed = pds(directory.path(), &["config"]).output().unwrap();
+    let place = Place::new_blocking();
+    let printed = pds(&place, &["config"]).output().unwrap();
     assert!(printed.status.success());
     let text = String::from_utf8(printed.stdout).unwrap();
     assert_eq!(pds::config::Config::parse(&text).unwrap(), pds::config::Config::parse("").unwrap());
-    std::fs::write(directory.path().join("mine.toml"), &text).unwrap();
-    Serving::start(directory.path(), &["serve", "--dev", "--config", "mine.toml"]).end("-TERM");
+    std::fs::write(place.directory().join("mine.toml"), &text).unwrap();
+    Serving::start(&place, &["serve", "--dev", "--config", "mine.toml"]).end("-TERM");
 }
 
 #[test]
 fn a_wrong_configuration_is_refused_by_name() {
-    let directory = tempfile::tempdir().unwrap();
+    let place = Place::new_blocking();
     let refused = |command: &mut Command| {
         let output = command.output().unwrap();
         assert_eq!(output.status.code(), Some(1));
         String::from_utf8(output.stderr).unwrap()
     };
-    std::fs::write(directory.path().join("pds.toml"), "port = 2583\nprot = 1\n").unwrap();
-    let said = refused(&mut pds(directory.path(), &["serve"]));
+    std::fs::write(place.directory().join("pds.toml"), "port = 2583\nprot = 1\n").unwrap();
+    let said = refused(&mut pds(&place, &["serve"]));
     assert!(said.contains("pds.toml") && said.contains("prot") && said.contains("line 2"), "{said}");
-    std::fs::remove_file(directory.path().join("pds.toml")).unwrap();
-    let said = refused(pds(directory.path(), &["serve"]).env("PDS_PROT", "1"));
+    std::fs::remove_file(place.directory().join("pds.toml")).unwrap();
+    let said = refused(pds(&place, &["serve"]).env("PDS_PROT", "1"));
     assert!(said.contains("PDS_PROT"), "{said}");
-    let said = refused(pds(directory.path(), &["serve"]).env("PDS_STORAGE_BACKEND", "postgres"));
+    let said =
+        refused(pds(&place, &["serve"]).env("PDS_STORAGE_BACKEND", "postgres").env_remove("PDS_STORAGE_POSTGRES_URL"));
     assert!(said.contains("storage.postgres.url: not set"), "{said}");
-    let said = refused(&mut pds(directory.path(), &["serve", "--config", "none.toml"]));
+    let said = refused(&mut pds(&place, &["serve", "--config", "none.toml"]));
     assert!(said.contains("none.toml"), "{said}");
-    assert!(!directory.path().join("data").exists(), "nothing was made");
+    assert!(!place.directory().join("data").exists(), "nothing was made");
 }

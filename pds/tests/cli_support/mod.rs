@@ -1,6 +1,8 @@
 //! What the tests of the operator's commands share.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+#[path = "../engine/mod.rs"]
+pub mod engine;
 pub mod tapped;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,6 +19,16 @@ use conformance::{ManualClock, Model, Options};
 use pds::cli::work::{self, Follower, Imported, Outcome, Progress, Request};
 
 pub const REV_MICROS: u64 = 1_700_000_000_000_000;
+
+/// An empty store: in memory, or of the engine that was chosen.
+pub async fn store() -> Arc<dyn Backend> {
+    if engine::chosen().is_none() {
+        return model();
+    }
+    let place = engine::Place::new().await;
+    let backend = pds::storage::open(&place.storage()).await.unwrap();
+    Arc::new(tapped::Tapped::keeping(backend, place))
+}
 
 /// An empty store in memory.
 pub fn model() -> Arc<dyn Backend> {

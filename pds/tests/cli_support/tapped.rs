@@ -7,8 +7,12 @@ use async_trait::async_trait;
 use backend_api::*;
 use bytes::Bytes;
 
+use super::engine::Place;
+
 pub struct Tapped {
     inner: Arc<dyn Backend>,
+    /// What is removed with it.
+    _kept: Option<Place>,
     /// Blocks that were asked for.
     pub blocks_read: AtomicU64,
     /// Mutations that are taken before one is refused.
@@ -17,7 +21,11 @@ pub struct Tapped {
 
 impl Tapped {
     pub fn over(inner: Arc<dyn Backend>) -> Self {
-        Self { inner, blocks_read: AtomicU64::new(0), writes_left: AtomicU64::new(u64::MAX) }
+        Self { inner, _kept: None, blocks_read: AtomicU64::new(0), writes_left: AtomicU64::new(u64::MAX) }
+    }
+
+    pub fn keeping(inner: Arc<dyn Backend>, place: Place) -> Self {
+        Self { _kept: Some(place), ..Self::over(inner) }
     }
 }
 

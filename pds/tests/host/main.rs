@@ -1,8 +1,10 @@
-//! The host from outside: over HTTP and WebSockets, on the embedded engine.
+//! The host from outside: over HTTP and WebSockets, on the embedded engine, and once more on Postgres.
 
 mod accounts;
 mod batches;
 mod commits;
+#[path = "../engine/mod.rs"]
+mod engine;
 mod export;
 mod firehose;
 mod firehose_load;
@@ -11,5 +13,11 @@ mod limits;
 mod records;
 mod requests;
 mod sessions;
+mod several;
 mod status;
 mod support;
+
+#[test]
+fn everything_once_more_on_postgres() {
+    engine::once_more_on("postgres");
+}

@@ -27,7 +27,7 @@ pub(super) async fn activate(State(app): State<Arc<App>>, Bearer(account): Beare
     let mut blocks = Vec::new();
     if let Some(state) = app.backend.repo(&account.did, At::Head).await? {
         let cid = state.head.cid;
-        let found = app.backend.blocks(&account.did, &[cid], Blocks::Live).await?.pop().flatten();
+        let found = app.backend.blocks(&account.did, &[cid], Blocks::History).await?.pop().flatten();
         let bytes = found.ok_or_else(|| XrpcError::internal(format!("{}: commit {cid} is gone", account.did)))?;
         blocks.push(Block { cid, bytes });
         ops.push(Op::Emit(Announce::Sync));

@@ -6,9 +6,9 @@ use conformance::{ManualClock, Model};
 use pds::config::Config;
 use pds::serve::{Server, Timing};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 use super::{Answer, Subscription};
+use crate::engine::Place;
 
 /// A host in this process, on a free port.
 pub struct Host {
@@ -17,7 +17,7 @@ pub struct Host {
     pub url: String,
     pub plc_url: Option<String>,
     http: reqwest::Client,
-    _directory: TempDir,
+    place: Arc<Place>,
 }
 
 /// An account with its tokens.
@@ -32,29 +32,29 @@ pub struct Person {
 pub const PASSWORD: &str = "correct horse";
 
 impl Host {
-    /// Under `serve --dev`, on the embedded engine.
+    /// Under `serve --dev`, on a store of its own.
     pub async fn start() -> Self {
         Self::start_with(true, "localhost", Timing::default()).await
     }
 
     pub async fn start_with(dev: bool, hostname: &str, timing: Timing) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let config = config(&directory, hostname);
+        let place = Arc::new(Place::new().await);
+        let config = config(&place, hostname);
         let backend = pds::storage::open(&config.storage).await.unwrap();
-        Self::start_on(backend, directory, &config, dev, timing).await
+        Self::start_on(backend, place, &config, dev, timing).await
     }
 
     /// On the model, whose clock can be set.
     pub async fn start_on_model(options: conformance::Options, clock: Arc<ManualClock>) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let config = config(&directory, "localhost");
+        let place = Arc::new(Place::new().await);
+        let config = config(&place, "localhost");
         let backend = Arc::new(Model::new(options, clock));
-        Self::start_on(backend, directory, &config, true, Timing::default()).await
+        Self::start_on(backend, place, &config, true, Timing::default()).await
     }
 
     async fn start_on(
         backend: Arc<dyn Backend>,
-        directory: TempDir,
+        place: Arc<Place>,
         config: &Config,
         dev: bool,
         timing: Timing,
@@ -63,18 +63,25 @@ impl Host {
         let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(120)).build().unwrap();
         let url = format!("http://{}", server.address);
         let plc_url = server.plc_address.map(|address| format!("http://{address}"));
-        Self { backend, server, url, plc_url, http, _directory: directory }
+        Self { backend, server, url, plc_url, http, place }
+    }
+
+    /// Another host over the same store, as a second process would be.
+    pub async fn beside(&self, hostname: &str) -> Self {
+        let config = config(&self.place, hostname);
+        let backend = pds::storage::open(&config.storage).await.unwrap();
+        Self::start_on(backend, Arc::clone(&self.place), &config, false, Timing::default()).await
     }
 
     /// Stops and starts again on the same data.
     pub async fn restart(self) -> Self {
-        let Self { backend, server, _directory: directory, .. } = self;
+        let Self { backend, server, place, .. } = self;
         server.stop().await;
         backend.close().await.unwrap();
         drop(backend);
-        let config = config(&directory, "localhost");
+        let config = config(&place, "localhost");
         let backend = pds::storage::open(&config.storage).await.unwrap();
-        Self::start_on(backend, directory, &config, true, Timing::default()).await
+        Self::start_on(backend, place, &config, true, Timing::default()).await
     }
 
     pub fn request(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
@@ -164,10 +171,13 @@ impl Person {
     }
 }
 
-fn config(directory: &TempDir, hostname: &str) -> Config {
-    let data_directory = directory.path().to_owned();
-    let mut config =
-        Config { port: 0, dev_plc_port: 0, hostname: hostname.into(), data_directory, ..Config::default() };
-    config.storage.tranquil.directory = Some(directory.path().join("store"));
-    config
+fn config(place: &Place, hostname: &str) -> Config {
+    Config {
+        port: 0,
+        dev_plc_port: 0,
+        hostname: hostname.into(),
+        data_directory: place.directory().to_owned(),
+        storage: place.storage(),
+        ..Config::default()
+    }
 }
