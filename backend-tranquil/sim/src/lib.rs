@@ -3,12 +3,15 @@
 pub mod disk;
 mod env;
 pub mod invariants;
+pub mod ledger;
+pub mod mutants;
 mod plan;
 mod rng;
 pub mod runs;
 pub mod shrink;
 pub mod sweep;
 mod trace;
+pub mod watch;
 pub mod world;
 
 pub use plan::{Act, Plan, Setup};

@@ -1,14 +1,26 @@
 //! `cargo sim`: runs the simulator.
 
-use std::process::ExitCode;
+mod told;
 
-use tranquil_sim::disk::Fault;
-use tranquil_sim::runs::{STEPS, Total, outcome, seeds};
-use tranquil_sim::{Plan, shrink, sweep};
+use std::process::ExitCode;
+use std::sync::atomic::Ordering;
+
+use tranquil_sim::ledger::{self, Bounds};
+use tranquil_sim::runs::{FAILURES_MAX, STEPS, outcome, seeds};
+use tranquil_sim::watch::Watch;
+use tranquil_sim::{Plan, mutants, shrink, sweep};
+
+/// A run is made of small pieces that come and go.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const USAGE: &str = "usage: cargo sim --seeds N [--first S] [--steps K]
        cargo sim --seed S [--steps K] [--acts N,N,...]
-       cargo sim --sweep crash|recovery|fault|rot|all [--density D]   (every D-th place)";
+       cargo sim --sweep crash|recovery|fault|rot|all [--density D]   (every D-th place)
+       cargo sim --long [--minutes M]    (100,000 seeds and all sweeps in full; goes on where it stopped)
+       cargo sim --mutants [FILTER]      (every bug that is put in on purpose is caught)
+       cargo sim --report                (writes docs/reliability.md from what was run)
+with --first-failure it ends there; what ran is noted in target/sim-ledger.txt, or the file of --ledger";
 
 #[derive(Default)]
 struct Arguments {
@@ -19,66 +31,101 @@ struct Arguments {
     acts: Option<Vec<u64>>,
     sweep: Option<String>,
     density: u64,
+    long: bool,
+    minutes: Option<u64>,
+    mutants: Option<String>,
+    report: bool,
 }
 
 fn arguments() -> Result<Arguments, String> {
     let mut out = Arguments { first: 1, density: 1, ..Arguments::default() };
-    let mut given = std::env::args().skip(1);
+    let mut given = std::env::args().skip(1).peekable();
     while let Some(name) = given.next() {
-        let value = given.next().ok_or_else(|| format!("{name}: a value is missing"))?;
-        let number = || value.parse::<u64>().map_err(|e| format!("{name} {value}: {e}"));
         match name.as_str() {
-            "--seeds" => out.seeds = Some(number()?),
-            "--first" => out.first = number()?,
-            "--seed" => out.seed = Some(number()?),
-            "--steps" => out.steps = Some(number()? as usize),
-            "--sweep" => out.sweep = Some(value),
-            "--density" => out.density = number()?.max(1),
-            "--acts" => {
-                let acts: Result<_, _> = value.split(',').filter(|n| !n.is_empty()).map(str::parse).collect();
-                out.acts = Some(acts.map_err(|e| format!("{name} {value}: {e}"))?);
+            "--long" => out.long = true,
+            "--report" => out.report = true,
+            "--first-failure" => FAILURES_MAX.store(1, Ordering::SeqCst),
+            "--mutants" => out.mutants = Some(given.next_if(|next| !next.starts_with("--")).unwrap_or_default()),
+            name => {
+                let value = given.next().ok_or_else(|| format!("{name}: a value is missing"))?;
+                out.set(name, value)?;
             }
-            _ => return Err(format!("{name} is not known")),
         }
     }
     Ok(out)
 }
 
+impl Arguments {
+    fn set(&mut self, name: &str, value: String) -> Result<(), String> {
+        let number = || value.parse::<u64>().map_err(|e| format!("{name} {value}: {e}"));
+        match name {
+            "--seeds" => self.seeds = Some(number()?),
+            "--first" => self.first = number()?,
+            "--seed" => self.seed = Some(number()?),
+            "--steps" => self.steps = Some(number()? as usize),
+            "--sweep" => self.sweep = Some(value),
+            "--density" => self.density = number()?.max(1),
+            "--minutes" => self.minutes = Some(number()?),
+            "--ledger" => ledger::set_path(value),
+            "--acts" => {
+                let acts: Result<_, _> = value.split(',').filter(|n| !n.is_empty()).map(str::parse).collect();
+                self.acts = Some(acts.map_err(|e| format!("{name} {value}: {e}"))?);
+            }
+            _ => return Err(format!("{name} is not known")),
+        }
+        Ok(())
+    }
+}
+
 fn main() -> ExitCode {
-    let given = match arguments() {
-        Ok(given) => given,
+    let done = arguments().and_then(|given| run(&given));
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(e) => {
             eprintln!("{e}\n{USAGE}");
-            return ExitCode::from(2);
-        }
-    };
-    // A panic is told as the violation that it is.
-    std::panic::set_hook(Box::new(|_| {}));
-    let steps = given.steps.unwrap_or(STEPS);
-    match (given.seed, given.seeds) {
-        (None, None) if given.sweep.is_some() => sweeps(given.sweep.as_deref().unwrap_or_default(), given.density),
-        (Some(seed), None) => one(seed, steps, given.acts.as_deref()),
-        (None, Some(count)) => many(given.first, count, steps),
-        _ => {
-            eprintln!("{USAGE}");
             ExitCode::from(2)
         }
     }
 }
 
-fn one(seed: u64, steps: usize, acts: Option<&[u64]>) -> ExitCode {
+/// True if nothing was found.
+fn run(given: &Arguments) -> Result<bool, String> {
+    // A panic is told as the violation that it is.
+    std::panic::set_hook(Box::new(|_| {}));
+    let steps = given.steps.unwrap_or(STEPS);
+    if let Some(seed) = given.seed {
+        return Ok(one(seed, steps, given.acts.as_deref()));
+    }
+    if let Some(count) = given.seeds {
+        return many(given.first, count, steps);
+    }
+    if let Some(name) = &given.sweep {
+        let names = if name == "all" { sweep::NAMES.to_vec() } else { vec![name.as_str()] };
+        return names.into_iter().try_fold(true, |is_good, name| Ok(one_sweep(name, given.density)? && is_good));
+    }
+    if given.long {
+        return long(given.minutes);
+    }
+    if let Some(filter) = &given.mutants {
+        return gate(filter);
+    }
+    if given.report { ledger::report().map(|()| true) } else { Err("nothing to do".into()) }
+}
+
+fn one(seed: u64, steps: usize, acts: Option<&[u64]>) -> bool {
     let whole = Plan::of(seed, steps);
     let plan = acts.map_or_else(|| whole.clone(), |acts| shrink::only(&whole, acts));
     match outcome(&plan) {
         Ok(report) => {
             println!("{report:?}");
             println!("seed {seed}: trace {:016x}", report.trace);
-            ExitCode::SUCCESS
+            true
         }
         Err(violation) => {
             println!("seed {seed}: {violation}");
             if acts.is_some() {
-                return ExitCode::FAILURE;
+                return false;
             }
             let (shrunk, last) = shrink::shrink(&plan, violation, |plan| outcome(plan).err());
             println!("shrunk to {} acts: {last}\n{:?}", shrunk.acts.len(), shrunk.setup);
@@ -86,63 +133,52 @@ fn one(seed: u64, steps: usize, acts: Option<&[u64]>) -> ExitCode {
                 println!("  {number}: {act:?}");
             }
             println!("replay the short plan: cargo sim --seed {seed} --steps {steps} --acts {}", shrink::acts(&shrunk));
-            ExitCode::FAILURE
+            false
         }
     }
 }
 
-fn many(first: u64, count: u64, steps: usize) -> ExitCode {
+fn many(first: u64, count: u64, steps: usize) -> Result<bool, String> {
+    let begun = Watch::start();
     let total = seeds(first, count, steps);
-    tell(&total);
-    for (seed, violation) in &total.failures {
-        let text: String = violation.to_string().chars().take(600).collect();
-        println!("seed {seed} FAILS: {text}");
-        println!("  replay and shrink: cargo sim --seed {seed} --steps {steps}   (commit {})", commit());
-    }
-    let unfired = total.unfired();
-    // A few runs cannot have had everything.
-    let is_unfired = total.runs >= 100 && !unfired.is_empty();
-    if is_unfired {
-        println!("never fired: {:?}", unfired.iter().map(|f| f.name()).collect::<Vec<_>>());
-    }
-    println!("{} seeds: trace {:016x}", total.runs, total.sum.trace);
-    if total.failures.is_empty() && !is_unfired { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    told::total(&total, steps, begun.elapsed());
+    ledger::note_seeds(first, &total, begun.elapsed())?;
+    Ok(total.failures.is_empty() && !total.lacks_faults())
 }
 
-fn sweeps(name: &str, density: u64) -> ExitCode {
-    let names = if name == "all" { sweep::NAMES.to_vec() } else { vec![name] };
-    let mut failed = false;
-    for name in names {
-        let swept = match sweep::sweep(name, density) {
-            Ok(swept) => swept,
-            Err(e) => {
-                eprintln!("{e}");
-                return ExitCode::from(2);
-            }
-        };
-        println!("sweep {name}: {} tried, {} failed {:?}", swept.tried, swept.failures.len(), swept.ends);
+fn one_sweep(name: &str, density: u64) -> Result<bool, String> {
+    let swept = sweep::sweep(name, density, None)?;
+    println!("sweep {name}: {} tried, {} failed {:?}", swept.tried, swept.failures.len(), swept.ends);
+    swept.failures.iter().for_each(|failure| println!("  {failure}"));
+    ledger::note_sweep(name, density, &swept)?;
+    Ok(swept.failures.is_empty())
+}
+
+/// What a release runs, as far as the time goes; the next call goes on from there.
+fn long(minutes: Option<u64>) -> Result<bool, String> {
+    let bounds = Bounds::new(minutes);
+    let mut is_good = true;
+    while let Some(first) = bounds.next_seeds()? {
+        is_good &= many(first, ledger::SEEDS_STEP, STEPS)?;
+    }
+    while let Some((name, part)) = bounds.next_sweep()? {
+        let swept = sweep::sweep(name, 1, Some(part))?;
+        println!("sweep {name} {part:?}: {} tried, {} failed", swept.tried, swept.failures.len());
         swept.failures.iter().for_each(|failure| println!("  {failure}"));
-        failed |= !swept.failures.is_empty();
+        ledger::note_part(name, part, &swept)?;
+        is_good &= swept.failures.is_empty();
     }
-    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    Ok(is_good)
 }
 
-fn tell(total: &Total) {
-    let sum = &total.sum;
-    println!("{} runs, {} mutations sent, {} taken, {} calls to the disk", total.runs, sum.sent, sum.taken, sum.calls);
-    println!("{} crashes and restarts, {} opens, {} comparisons of everything", sum.crashes, sum.opens, sum.compared);
-    println!(
-        "{} unknown outcomes, of which {} had happened; {} events followed",
-        sum.in_doubt.0, sum.in_doubt.1, sum.seen
-    );
-    println!("{} times files were restored, {} runs ended older by a lie", sum.healed, sum.older);
-    for fault in Fault::ALL {
-        println!("  {:>8}  {}", sum.fired.get(*fault as usize).copied().unwrap_or(0), fault.name());
+fn gate(filter: &str) -> Result<bool, String> {
+    let (caught, tried) = mutants::gate(filter, |mutant, fate, seconds| match fate {
+        mutants::Fate::Caught(by) => println!("caught    {:<40} {seconds:>4} s  {by}", mutant.name),
+        mutants::Fate::Survived => println!("SURVIVED  {:<40} {seconds:>4} s  {}", mutant.name, mutant.what),
+    })?;
+    println!("{caught} of {tried} are caught");
+    if filter.is_empty() {
+        ledger::note_mutants(caught, tried)?;
     }
-}
-
-/// The commit of the sources, as far as git tells.
-fn commit() -> String {
-    let asked = std::process::Command::new("git").args(["rev-parse", "--short", "HEAD"]).output();
-    asked.map(|out| String::from_utf8_lossy(&out.stdout).trim().to_owned()).unwrap_or_else(|_| "unknown".into())
+    Ok(caught == tried)
 }

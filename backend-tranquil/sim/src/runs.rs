@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crate::disk::Fault;
 use crate::invariants::Violation;
@@ -11,6 +11,9 @@ use crate::world::{Report, run};
 
 /// Acts of people in one run.
 pub const STEPS: usize = 120;
+
+/// A few runs cannot have had everything.
+const RUNS_WITH_ALL: u64 = 300;
 
 /// Runs a plan; a panic is a violation as well.
 ///
@@ -62,6 +65,12 @@ impl Total {
         }
     }
 
+    /// True if a fault never fired, in runs that are many enough to have had everything.
+    #[must_use]
+    pub fn lacks_faults(&self) -> bool {
+        self.runs >= RUNS_WITH_ALL && !self.unfired().is_empty()
+    }
+
     /// Faults that never fired: what is not tried is not shown.
     #[must_use]
     pub fn unfired(&self) -> Vec<Fault> {
@@ -70,7 +79,7 @@ impl Total {
 }
 
 /// Failures after which nothing further is begun.
-const FAILURES_MAX: usize = 10;
+pub static FAILURES_MAX: AtomicUsize = AtomicUsize::new(10);
 
 /// Tries the numbers below `count` on all cores; gives what went wrong. Stops early after some failures.
 pub fn each<T: Send>(count: u64, attempt: impl Fn(u64) -> Option<T> + Sync) -> Vec<T> {
@@ -79,7 +88,7 @@ pub fn each<T: Send>(count: u64, attempt: impl Fn(u64) -> Option<T> + Sync) -> V
     let work = || {
         loop {
             let i = next.fetch_add(1, Ordering::SeqCst);
-            let is_enough = failures.lock().is_ok_and(|failures| failures.len() >= FAILURES_MAX);
+            let is_enough = failures.lock().is_ok_and(|failures| failures.len() >= FAILURES_MAX.load(Ordering::SeqCst));
             if i >= count || is_enough {
                 return;
             }

@@ -60,12 +60,12 @@ fn at_every_call(story: &(dyn Fn() -> Vec<Act> + Sync)) {
     assert!(failures.is_empty(), "{failures:#?}");
 }
 
-/// Runs the story with a fault at every other call; then what comes after it, and the end of every run.
-fn fault_at_every_other_call(faults: &[Fault], story: &(dyn Fn() -> Vec<Act> + Sync)) {
+/// Runs the story with a fault at every fourth call; then what comes after it, and the end of every run.
+fn fault_at_every_fourth_call(faults: &[Fault], story: &(dyn Fn() -> Vec<Act> + Sync)) {
     let calls = outcome(&plan(1, story())).expect("the story itself").calls;
     let failures = each(calls * faults.len() as u64, |i| {
         let (call, fault) = (1 + i / faults.len() as u64, faults[(i % faults.len() as u64) as usize]);
-        if !call.is_multiple_of(2) {
+        if !call.is_multiple_of(4) {
             return None;
         }
         let plan = plan(i, std::iter::once(Act::Fault { after_calls: call, fault }).chain(story()));
@@ -79,7 +79,7 @@ fn fault_at_every_other_call(faults: &[Fault], story: &(dyn Fn() -> Vec<Act> + S
 #[test]
 fn what_was_read_back_after_a_failed_sync_is_written_again() {
     let killed = || [crash(1, Crash::Kill)];
-    fault_at_every_other_call(&[Fault::SyncGate], &|| {
+    fault_at_every_fourth_call(&[Fault::SyncGate], &|| {
         std::iter::once(created()).chain(notes(4)).chain(killed()).chain(notes(2)).collect()
     });
 }
@@ -88,8 +88,10 @@ fn what_was_read_back_after_a_failed_sync_is_written_again() {
 /// file.
 #[test]
 fn a_bad_read_while_a_file_is_written_to_fresh_blocks() {
-    fault_at_every_other_call(&[Fault::FlippedRead, Fault::StaleRead], &|| {
-        std::iter::once(created()).chain(notes(5)).chain([crash(1, Crash::Kill)]).chain(notes(2)).collect()
+    fault_at_every_fourth_call(&[Fault::FlippedRead, Fault::StaleRead], &|| {
+        // Of the newest segment a checkpoint vouches for a part.
+        let before = std::iter::once(created()).chain(notes(3)).chain([Act::Story(Step::Checkpoint)]);
+        before.chain(notes(1)).chain([crash(1, Crash::Kill)]).chain(notes(2)).collect()
     });
 }
 
@@ -98,8 +100,18 @@ fn a_bad_read_while_a_file_is_written_to_fresh_blocks() {
 #[test]
 fn a_checkpoint_whose_reserve_cannot_be_made_whole() {
     let full = || [Act::Full(0)].into_iter().chain(notes(2)).chain([Act::Space, Act::Story(Step::Checkpoint)]);
-    fault_at_every_other_call(&[Fault::Name, Fault::Size, Fault::Write, Fault::Sync], &|| {
+    fault_at_every_fourth_call(&[Fault::Name, Fault::Size, Fault::Write, Fault::Sync], &|| {
         std::iter::once(created()).chain(notes(2)).chain(full()).chain(notes(1)).collect()
+    });
+}
+
+/// The metadata store says that it found no space, or could not, and has taken the run in: that shows when it is opened
+/// again, and what was taken in is not taken in a second time.
+#[test]
+fn a_run_that_was_told_to_have_failed_is_there() {
+    let full = || [Act::Full(0)].into_iter().chain(notes(3)).chain([Act::Space, Act::Story(Step::Checkpoint)]);
+    fault_at_every_fourth_call(&[Fault::IngestFullDone, Fault::IngestDone], &|| {
+        std::iter::once(created()).chain(notes(3)).chain(full()).chain(notes(3)).collect()
     });
 }
 

@@ -21,6 +21,8 @@ pub struct State {
     pub(super) order: u64,
     /// Calls so far.
     pub calls: u64,
+    /// What each was.
+    pub kinds: Vec<Call>,
     /// Handles of an earlier time are no longer good.
     pub(super) boot: u64,
     /// The power goes, or the process is killed, within this call.
@@ -52,6 +54,7 @@ impl State {
             next: ROOT + 1,
             order: 0,
             calls: 0,
+            kinds: Vec::new(),
             boot: 0,
             crash_at: None,
             is_off: false,
@@ -71,6 +74,7 @@ impl State {
             return Err(off());
         }
         self.calls += 1;
+        self.kinds.push(call);
         self.trace.note(call as u64);
         self.trace.note(what);
         if self.crash_at == Some(self.calls) {

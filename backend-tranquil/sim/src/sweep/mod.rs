@@ -21,18 +21,25 @@ pub struct Swept {
 /// The sweeps by name.
 pub const NAMES: [&str; 4] = ["crash", "recovery", "fault", "rot"];
 
-/// Runs a sweep; of all places every `density`-th one.
+/// Runs a sweep; of all places every `density`-th one. Of all that is to be tried only a `part`: every so-manyth, beginning
+/// with that one.
 ///
 /// # Errors
 /// For a name that is not known.
-pub fn sweep(name: &str, density: u64) -> Result<Swept, String> {
+pub fn sweep(name: &str, density: u64, part: Option<(u64, u64)>) -> Result<Swept, String> {
+    let part = part.unwrap_or((0, 1));
     match name {
-        "crash" => Ok(calls::crash(density)),
-        "recovery" => Ok(calls::recovery(density)),
-        "fault" => Ok(calls::fault(density)),
-        "rot" => Ok(rot::rot(density)),
+        "crash" => Ok(calls::crash(density, part)),
+        "recovery" => Ok(calls::recovery(density, part)),
+        "fault" => Ok(calls::fault(density, part)),
+        "rot" => Ok(rot::rot(density, part)),
         _ => Err(format!("{name}: the sweeps are {NAMES:?}")),
     }
+}
+
+/// Of all that is to be tried, a part.
+fn part_of<T>(all: impl Iterator<Item = T>, (first, step): (u64, u64)) -> Vec<T> {
+    all.skip(first as usize).step_by(step as usize).collect()
 }
 
 /// Runs plans on all cores.

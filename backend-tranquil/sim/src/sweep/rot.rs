@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use backend_api::{Error, Kind, SnapshotItem, Snapshots};
 
-use super::Swept;
+use super::{Swept, part_of};
 use crate::disk::{SECTOR_BYTES, SimDisk, State};
 use crate::invariants::held;
 use crate::invariants::steps::TURNS_MAX;
@@ -18,6 +18,8 @@ use crate::world::{Machine, run_to_machine};
 
 /// Steps of people in the small store.
 const STEPS: usize = 60;
+/// Decides the identity of the other store.
+const OTHER_SEED: u64 = 8;
 
 /// What is done to the files.
 #[derive(Debug, Clone)]
@@ -26,6 +28,17 @@ enum Harm {
     Cut(String, u64),
     Lose(String),
     Swap(String, String),
+    Foreign(String, Foreign),
+}
+
+/// The bytes of a file of another store.
+#[derive(Clone)]
+struct Foreign(Arc<Vec<u8>>);
+
+impl std::fmt::Debug for Foreign {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} bytes", self.0.len())
+    }
 }
 
 /// How it ended.
@@ -36,8 +49,9 @@ enum End {
     Harmless,
 }
 
-/// Every byte of every file flipped, every file cut at every sector, every file deleted, every two of a sort swapped.
-pub fn rot(density: u64) -> Swept {
+/// Every byte of every file flipped, every file cut at every sector, every file deleted, every two of a sort swapped, and
+/// those of another store in place of each.
+pub fn rot(density: u64, part: (u64, u64)) -> Swept {
     let machine = match run_to_machine(&Plan::reference(STEPS, None)) {
         Ok(machine) => machine,
         Err(e) => return Swept { tried: 1, failures: vec![format!("the store itself: {e}")], ends: Vec::new() },
@@ -46,7 +60,13 @@ pub fn rot(density: u64) -> Swept {
         Ok(items) => items,
         Err(e) => return Swept { tried: 1, failures: vec![format!("the store itself: {e}")], ends: Vec::new() },
     };
-    let harms = harms(&machine.disk.state(), density);
+    let other = match run_to_machine(&Plan { seed: OTHER_SEED, ..Plan::reference(STEPS, None) }) {
+        Ok(machine) => machine.disk.state().files(),
+        Err(e) => return Swept { tried: 1, failures: vec![format!("the other store: {e}")], ends: Vec::new() },
+    };
+    let mut harms = harms(&machine.disk.state(), density);
+    harms.extend(foreign(&machine.disk.state(), &other));
+    let harms = part_of(harms.into_iter(), part);
     let (told, harmless) = (AtomicU64::new(0), AtomicU64::new(0));
     let failures = each(harms.len() as u64, |i| {
         let harm = &harms[i as usize];
@@ -81,6 +101,16 @@ fn harms(state: &State, density: u64) -> Vec<Harm> {
     out
 }
 
+/// In the place of each file each of its sort that another store has.
+fn foreign(state: &State, other: &[(String, Vec<u8>)]) -> Vec<Harm> {
+    let mut out = Vec::new();
+    for (path, _) in state.files() {
+        let alike = other.iter().filter(|(other, _)| Path::new(other).extension() == Path::new(&path).extension());
+        out.extend(alike.map(|(_, bytes)| Harm::Foreign(path.clone(), Foreign(Arc::new(bytes.clone())))));
+    }
+    out
+}
+
 fn attempt(machine: &Machine, harm: &Harm, expected: &[SnapshotItem]) -> Result<End, String> {
     let machine = Machine { disk: machine.disk.fork(), ..machine.clone() };
     do_harm(&machine.disk, harm).map_err(|e| e.to_string())?;
@@ -98,6 +128,7 @@ fn do_harm(disk: &SimDisk, harm: &Harm) -> std::io::Result<()> {
         Harm::Flip(path, at, bit) => state.tamper(Path::new(path), |bytes| bytes[*at as usize] ^= 1 << bit),
         Harm::Cut(path, len) => state.tamper(Path::new(path), |bytes| bytes.truncate(*len as usize)),
         Harm::Lose(path) => state.lose(Path::new(path)),
+        Harm::Foreign(path, Foreign(bytes)) => state.tamper(Path::new(path), |b| b.clone_from(bytes)),
         Harm::Swap(path, other) => {
             let bytes = state.files().into_iter().find(|(p, _)| p == other).map(|(_, b)| b).unwrap_or_default();
             let mut taken = Vec::new();

@@ -15,7 +15,7 @@ use backend_api::{Maintenance as _, Micros, Mutation, Pos, Snapshots as _};
 use conformance::history::{self, After, Step};
 use conformance::{ManualClock, Model, START};
 
-use crate::disk::{Crash, Fault, Faults, SimDisk, State, Survivors};
+use crate::disk::{Call, Crash, Fault, Faults, SimDisk, State, Survivors};
 use crate::invariants::feed::Feed;
 use crate::invariants::sequence::Ledger;
 use crate::invariants::{Held, Violation, held, space};
@@ -57,6 +57,8 @@ pub struct Report {
     pub in_doubt: (u64, u64),
     /// Calls to the disk.
     pub calls: u64,
+    /// What each was.
+    pub kinds: Vec<Call>,
     /// Kills and power cuts.
     pub crashes: u64,
     /// Times the store was opened.
@@ -373,6 +375,7 @@ impl World {
         let state = self.machine.disk.state();
         let mut report = self.report.clone();
         report.calls = state.calls;
+        report.kinds.clone_from(&state.kinds);
         report.fired = Fault::ALL.iter().map(|fault| state.faults.fired[*fault as usize]).collect();
         report.seen = self.ledger.seen() as u64;
         let mut trace = state.trace;

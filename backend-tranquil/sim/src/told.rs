@@ -1,0 +1,32 @@
+//! What is printed of many runs.
+
+use std::time::Duration;
+
+use tranquil_sim::disk::Fault;
+use tranquil_sim::ledger::commit;
+use tranquil_sim::runs::Total;
+
+/// Tells of many runs, and how to see each failure again.
+pub fn total(total: &Total, steps: usize, took: Duration) {
+    let sum = &total.sum;
+    println!("{} runs, {} mutations sent, {} taken, {} calls to the disk", total.runs, sum.sent, sum.taken, sum.calls);
+    println!("{} crashes and restarts, {} opens, {} comparisons of everything", sum.crashes, sum.opens, sum.compared);
+    println!(
+        "{} unknown outcomes, of which {} had happened; {} events followed",
+        sum.in_doubt.0, sum.in_doubt.1, sum.seen
+    );
+    println!("{} times files were restored, {} runs ended older by a lie", sum.healed, sum.older);
+    println!("{} s, {} mutations taken a second", took.as_secs(), sum.taken * 1_000 / took.as_millis().max(1) as u64);
+    for fault in Fault::ALL {
+        println!("  {:>8}  {}", sum.fired.get(*fault as usize).copied().unwrap_or(0), fault.name());
+    }
+    for (seed, violation) in &total.failures {
+        let text: String = violation.to_string().chars().take(600).collect();
+        println!("seed {seed} FAILS: {text}");
+        println!("  replay and shrink: cargo sim --seed {seed} --steps {steps}   (commit {})", commit());
+    }
+    if total.lacks_faults() {
+        println!("never fired: {:?}", total.unfired().iter().map(|f| f.name()).collect::<Vec<_>>());
+    }
+    println!("{} seeds: trace {:016x}", total.runs, sum.trace);
+}
