@@ -207,6 +207,8 @@ impl World {
                 let now = self.machine.now();
                 self.set_time(now.0.max(at.0))?;
                 self.settle()?;
+                // What could not be opened again is tried again: that is a drain's work.
+                self.checkpoint()?;
                 self.sweep_on(1_000)?;
                 self.set_time(now.0)?;
             }
