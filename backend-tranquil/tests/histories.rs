@@ -14,10 +14,10 @@ fn compare(small: bool, seeds: std::ops::RangeInclusive<u64>) {
 
 #[test]
 fn conformance_histories_with_the_default_sizes() {
-    compare(false, 1..=8);
+    compare(false, 1..=32);
 }
 
 #[test]
 fn conformance_histories_with_small_sizes() {
-    compare(true, 101..=112);
+    compare(true, 101..=132);
 }

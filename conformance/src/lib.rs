@@ -58,8 +58,8 @@
 //! # Rooms
 //! - `model/` is the reference: the planner's effects over ordered maps.
 //! - `scene/` builds names, rows and repositories with real trees.
-//! - `cases/` has one file for each facet of the trait. The list of all cases is in `registry.rs`, once: what is not
-//!   listed does not compile. A test holds the list against the promises in the trait's documentation.
+//! - `cases/` has files for each facet of the trait, and for what goes across them. The list of all cases is in `list.rs`,
+//!   once: what is not listed does not compile. A test holds the list against the promises in the trait's documentation.
 //! - `history/` makes random histories from a seed, runs them on two backends and shrinks what differs.
 
 #[doc(hidden)]
@@ -69,6 +69,7 @@ mod context;
 pub mod digest;
 mod fixture;
 pub mod history;
+mod list;
 mod model;
 mod outcome;
 mod registry;

@@ -56,7 +56,9 @@ fn row_of(shared: &Shared, scope: &RowScope, start: usize, key: &[u8], bytes: &B
 
 fn rows(shared: &Shared, scope: &RowScope, after: Option<&RowKey>, limit: usize) -> Result<Page<Row, RowKey>> {
     let now: Micros = shared.now();
-    let (prefix, mut after) = place(scope, after);
+    let (prefix, after) = place(scope, after);
+    // A cursor before the scope, of another prefix or kind, is before all of it.
+    let mut after = after.filter(|after| after[..] > prefix[..]);
     let mut items: Vec<Row> = Vec::new();
     loop {
         let what = Scan::prefix(prefix.clone(), limit + 1 - items.len()).after(after);

@@ -9,7 +9,7 @@ fn note(i: usize, text: &str) -> Write {
 }
 
 /// A repository of somebody else's making, to be imported over `repo`.
-fn foreign(repo: &SceneRepo, notes: usize, text: &str) -> SceneRepo {
+pub(crate) fn foreign(repo: &SceneRepo, notes: usize, text: &str) -> SceneRepo {
     let mut other = SceneRepo { head: None, data: None, ..repo.clone() };
     other.records.clear();
     for i in 0..notes {
@@ -20,12 +20,12 @@ fn foreign(repo: &SceneRepo, notes: usize, text: &str) -> SceneRepo {
     other
 }
 
-async fn begin(cx: &Context, did: &Did) -> Result<RepoId> {
+pub(crate) async fn begin(cx: &Context, did: &Did) -> Result<RepoId> {
     Ok(RepoId(cx.apply(did, vec![Op::BeginImport]).await?.pos.0))
 }
 
 /// The tree's nodes and records as steps of `size`.
-fn steps(import: RepoId, repo: &SceneRepo, size: usize) -> Vec<Op> {
+pub(crate) fn steps(import: RepoId, repo: &SceneRepo, size: usize) -> Vec<Op> {
     let nodes: Vec<Cid> = repo.nodes.iter().map(|(cid, _)| *cid).collect();
     let create = |(path, content): (&RecordPath, &Content)| RecordOp {
         path: path.clone(),
@@ -64,7 +64,7 @@ pub(crate) fn finish(cx: &Context, import: RepoId, repo: &SceneRepo, expected: O
     cx.mutation(&repo.did, vec![Op::FinishImport(Box::new(finish))], vec![repo.commit_block()])
 }
 
-async fn state_is(cx: &Context, repo: &SceneRepo) -> Outcome {
+pub(crate) async fn state_is(cx: &Context, repo: &SceneRepo) -> Outcome {
     let state = cx.db().repo(&repo.did, At::Head).await?.expect("a repo");
     assert_eq!((Some(state.head), Some(state.data)), (repo.head, repo.data));
     assert_eq!(state.counters.records, repo.records.len() as u64);

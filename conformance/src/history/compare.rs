@@ -10,6 +10,15 @@ use crate::context::snapshot;
 use crate::digest::difference;
 use crate::scene;
 
+/// Of how many commits of a repo the past state is asked for.
+const COMMITS_ASKED: usize = 6;
+
+/// How many of the newest changes are read again at each comparison: more than what is written between two.
+const CHANGES_READ: u64 = 400;
+
+/// Of how many blocks of a repo the bytes and counts are asked for by name, where a comparison asks for a part of them.
+const BLOCKS_NAMED: usize = 300;
+
 /// Alike, or in what not.
 pub type Compared = Result<(), String>;
 
@@ -22,7 +31,8 @@ pub async fn everything(a: &dyn Backend, b: &dyn Backend, world: &World) -> Comp
     feeds(a, b).await?;
     accounts(a, b).await?;
     rows(a, b).await?;
-    let cids: Vec<Cid> = world.cids.iter().copied().collect();
+    // The snapshots hold all blocks with their counts; of the ways to ask for one by name a part will do.
+    let cids: Vec<Cid> = world.cids.iter().copied().step_by(1 + world.cids.len() / BLOCKS_NAMED).collect();
     for person in world.people() {
         repo(a, b, &person.repo.did).await?;
         records(a, b, &person.repo.did).await?;
@@ -62,12 +72,13 @@ async fn feeds(a: &dyn Backend, b: &dyn Backend) -> Compared {
         [0, window.oldest.get().saturating_sub(2), window.oldest.get() - 1, head.saturating_sub(3), head, head + 1]
     {
         let after = Seq::new(after).map_err(|e| e.to_string())?;
-        for (limit, bytes_max) in [(10_000, usize::MAX), (3, usize::MAX), (100, 2_000), (1, 0)] {
+        for (limit, bytes_max) in [(40, usize::MAX), (3, usize::MAX), (100, 2_000), (1, 0)] {
             let what = format!("events after {after}, {limit} of {bytes_max} bytes");
             same(what, a.events(after, limit, bytes_max).await, b.events(after, limit, bytes_max).await)?;
         }
     }
-    let mut after = Pos(0);
+    let newest = a.position().await.map_err(|e| e.to_string())?;
+    let mut after = Pos(newest.0.saturating_sub(CHANGES_READ));
     loop {
         let mut both = (a.changes(after, 100, usize::MAX).await, b.changes(after, 100, usize::MAX).await);
         // Of a mutation without events the first number is of no meaning.
@@ -130,7 +141,8 @@ async fn repo(a: &dyn Backend, b: &dyn Backend, did: &Did) -> Compared {
     same(format!("history of {did}"), history.clone(), b.history(did, None, 10_000).await)?;
     let page = history.map_err(|e| e.to_string())?;
     let mut states = vec![At::Head, At::Time(Micros(0)), At::Time(Micros(u64::MAX))];
-    for (rev, row) in &page.items {
+    // All of them are in the snapshots that were compared; of the ways to ask for one a few will do, the newest among them.
+    for (rev, row) in page.items.iter().step_by(1 + page.items.len() / COMMITS_ASKED) {
         states.extend([At::Rev(*rev), At::Time(row.at), At::Time(Micros(row.at.0 - 1))]);
         let found = (a.history(did, Some(*rev), 2).await, b.history(did, Some(*rev), 2).await);
         same(format!("history of {did} before {rev}"), found.0, found.1)?;

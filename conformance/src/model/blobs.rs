@@ -1,6 +1,6 @@
 //! Blobs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use backend_api::{Blob, Blobs, Cid, Did, Micros, MissingBlob, Page, RecordPath, RepoId, Result};
@@ -31,7 +31,7 @@ impl Blobs for Model {
 
     async fn blobs_missing(&self, did: &Did, after: Option<&Cid>, limit: usize) -> Result<Page<MissingBlob, Cid>> {
         let state = self.state()?;
-        let there: Vec<Cid> = state.blobs_of(did).map(|blob| blob.cid).collect();
+        let there: BTreeSet<Cid> = state.blobs_of(did).map(|blob| blob.cid).collect();
         let repo = state.served(did).map(|repo| repo.id);
         let mut first: BTreeMap<Cid, RecordPath> = BTreeMap::new();
         for (_, cid, path) in state.blob_uses.iter().filter(|(id, ..)| Some(*id) == repo) {
@@ -47,8 +47,9 @@ impl Blobs for Model {
         let limit = limit(asked)?;
         let Some(account) = state.accounts.get(did) else { return Ok(Vec::new()) };
         let generations: Vec<RepoId> = [account.repo, account.import].into_iter().flatten().collect();
-        let used = |blob: &Blob| generations.iter().any(|repo| state.uses_of(*repo, &blob.cid).next().is_some());
-        let unused = state.blobs_of(did).filter(|blob| blob.at < put_before && !used(blob));
+        let uses = state.blob_uses.iter().filter(|(id, ..)| generations.contains(id));
+        let used: BTreeSet<Cid> = uses.map(|(_, cid, _)| *cid).collect();
+        let unused = state.blobs_of(did).filter(|blob| blob.at < put_before && !used.contains(&blob.cid));
         Ok(unused.take(limit).cloned().collect())
     }
 }

@@ -13,6 +13,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("backend-tranquil", &["backend-api"]),
     ("backend-tranquil/sim", &["backend-api", "backend-tranquil", "conformance"]),
     ("conformance", &["backend-api"]),
+    // A tool that nobody depends on: it compares the engines, so it must see them.
+    ("conformance/differential", &["backend-api", "backend-postgres", "backend-tranquil", "conformance"]),
     ("pds", &["backend-api", "backend-postgres", "backend-tranquil"]),
 ];
 

@@ -9,7 +9,8 @@ use super::source::{Source, find_all, sources};
 fn is_root(path: &str) -> bool {
     let Some((_, inside)) = path.split_once('/') else { return false };
     // A crate within a crate's folder.
-    let inside = ["sim/", "fixture/", "fuzz/"].iter().find_map(|folder| inside.strip_prefix(folder)).unwrap_or(inside);
+    let crates = ["sim/", "fixture/", "fuzz/", "differential/"];
+    let inside = crates.iter().find_map(|folder| inside.strip_prefix(folder)).unwrap_or(inside);
     if matches!(inside, "src/lib.rs" | "src/main.rs" | "build.rs") {
         return true;
     }
