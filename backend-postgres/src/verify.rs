@@ -47,7 +47,7 @@ pub(crate) async fn verify(shared: &Shared, level: VerifyLevel) -> Result<Verify
         }
     }
     verifier.events().await?;
-    if level == VerifyLevel::Deep {
+    if level != VerifyLevel::Quick {
         verifier.blocks().await?;
     }
     let report = verifier.report;
@@ -170,7 +170,7 @@ impl Verifier<'_> {
         self.expect(counted == repo.counters.records, || {
             format!("{did}: {counted} records, its counter says {}", repo.counters.records)
         });
-        if self.level == VerifyLevel::Deep {
+        if self.level != VerifyLevel::Quick {
             self.indexes(did, id, &records).await?;
             self.tree(did, &repo, head.cid, data, records, &source).await?;
         }

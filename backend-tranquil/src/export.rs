@@ -120,7 +120,7 @@ fn item(shared: &Shared, space: Space, key: &[u8], bytes: &[u8]) -> Result<Snaps
         Space::Block => {
             let (repo, cid) = key::read_block(key)?;
             let block: BlockValue = value::decode(bytes, "block")?;
-            let bytes = shared.log.block(block.place, &cid)?;
+            let bytes = shared.stored_block(block.place, &cid)?;
             if !cid.matches(&bytes) {
                 let detail = format!("block {cid} of repo generation {repo}: its bytes hash to another CID");
                 return Err(Error::new(Reason::DataCorrupt, detail));

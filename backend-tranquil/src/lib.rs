@@ -17,6 +17,8 @@ pub mod io;
 mod log;
 mod meta;
 mod options;
+mod parity;
+mod repair;
 mod runtime;
 mod stats;
 mod tend;

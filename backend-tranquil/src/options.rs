@@ -37,6 +37,9 @@ pub struct Options {
     pub reader_threads: usize,
     /// Sealed event segments are read through memory maps. Default off: see docs/decisions.
     pub map_sealed_segments: bool,
+    /// All files are compared with their sidecars, and healed, before the store is opened; what the disk cannot read counts
+    /// as damaged then. Default off: an open heals only what keeps it from its end, and never what a read fails for.
+    pub repair: bool,
 }
 
 const HOUR_US: u64 = 3_600_000_000;
@@ -65,6 +68,7 @@ impl Options {
             snapshot_log_bytes_min: 256 * MIB,
             reader_threads: 4,
             map_sealed_segments: false,
+            repair: false,
         };
         options.set_memory(MEMORY_BYTES_DEFAULT);
         options

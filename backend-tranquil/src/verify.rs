@@ -41,7 +41,7 @@ pub fn verify(shared: &Shared, level: VerifyLevel) -> Result<VerifyReport> {
         let account: Account = value::decode(&pair?.1, "account")?;
         verifier.account(&account);
     }
-    if level == VerifyLevel::Deep {
+    if level != VerifyLevel::Quick {
         verifier.blocks()?;
         verifier.events();
     }
@@ -122,7 +122,7 @@ impl<'a> Verifier<'a> {
                     self.problem(format!("{subject}: root {data} is not there"));
                 }
             }
-            VerifyLevel::Deep => self.tree(subject, repo, head.cid, data, records),
+            VerifyLevel::Deep | VerifyLevel::Repair => self.tree(subject, repo, head.cid, data, records),
         }
     }
 

@@ -100,6 +100,7 @@ async fn golden_files_of_a_store() {
     compare::check("file-log", &file(&directory, "log/0000000001.log"));
     compare::check("file-events", &file(&directory, "events/0000000000000001.segment"));
     compare::check("file-snapshot", &file(&directory, "snapshots/0000000000000001.snapshot"));
+    compare::check("file-parity", &file(&directory, "log/0000000001.parity"));
 
     // A second mutation finds the files full, and so they are sealed.
     let sealing = Options { log_file_bytes: 256, segment_bytes: 64, ..Options::new(&directory) };

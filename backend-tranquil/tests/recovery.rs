@@ -15,10 +15,13 @@ fn assert_same(before: &[SnapshotItem], after: &[SnapshotItem], what: &str) {
     assert_eq!(difference(before, after), None, "{what}");
 }
 
-/// A copy of a directory, with harm done to it.
+/// A copy of a directory, with harm done to it, and nothing to heal it from: what is healed is in `tests/healing.rs`.
 fn harmed(from: &Path, harm: impl FnOnce(&Path)) -> tempfile::TempDir {
     let to = tempfile::tempdir().unwrap();
     copy(from, to.path());
+    for sidecar in with_ending(to.path(), "parity") {
+        fs::remove_file(sidecar).unwrap();
+    }
     harm(to.path());
     to
 }

@@ -16,14 +16,30 @@ const HOUR_US: u64 = 3_600_000_000;
 pub async fn open(config: &StorageConfig) -> Result<Arc<dyn Backend>> {
     match config.backend {
         BackendName::Postgres => Ok(backend_postgres::Postgres::open(postgres(&config.postgres)?).await?),
+        BackendName::Tranquil => open_tranquil(tranquil(&config.tranquil)?).await,
+    }
+}
+
+/// The same, after the embedded engine's files were healed: also those that no open would read.
+///
+/// # Errors
+/// As [`open`].
+pub async fn open_repaired(config: &StorageConfig) -> Result<Arc<dyn Backend>> {
+    match config.backend {
+        BackendName::Postgres => open(config).await,
         BackendName::Tranquil => {
-            let options = tranquil(&config.tranquil)?;
-            // Recovery reads files.
-            match tokio::task::spawn_blocking(move || backend_tranquil::Tranquil::open(options)).await {
-                Ok(store) => Ok(store?),
-                Err(e) => std::panic::resume_unwind(e.into_panic()),
-            }
+            let mut options = tranquil(&config.tranquil)?;
+            options.repair = true;
+            open_tranquil(options).await
         }
+    }
+}
+
+async fn open_tranquil(options: backend_tranquil::Options) -> Result<Arc<dyn Backend>> {
+    // Recovery reads files.
+    match tokio::task::spawn_blocking(move || backend_tranquil::Tranquil::open(options)).await {
+        Ok(store) => Ok(store?),
+        Err(e) => std::panic::resume_unwind(e.into_panic()),
     }
 }
 

@@ -28,7 +28,7 @@ fn config(directory: &Path) -> Config {
 }
 
 async fn run(directory: &Path, request: Request, file: Option<File>) -> backend_api::Result<Outcome> {
-    Session::open(config(directory)).await?.run("test", request, file, None).await
+    Session::open(config(directory), false).await?.run("test", request, file, None).await
 }
 
 #[tokio::test]
@@ -46,7 +46,9 @@ async fn commands_work_beside_a_server() {
         panic!("figures");
     };
     assert_eq!((figures.records, figures.repos), (3_000, 1));
-    let Outcome::Verified(verified) = run(directory.path(), Request::Verify { deep: true }, None).await.unwrap() else {
+    let Outcome::Verified(verified) =
+        run(directory.path(), Request::Verify { deep: true, repair: false }, None).await.unwrap()
+    else {
         panic!("a report");
     };
     assert_eq!((verified.records, verified.problems), (3_000, vec![]));

@@ -12,6 +12,8 @@ pub enum VerifyLevel {
     Quick,
     /// Every byte: all blocks against their CIDs, all trees, all counts, all events.
     Deep,
+    /// As [`VerifyLevel::Deep`], after what is damaged was healed, as far as there is a second witness of it.
+    Repair,
 }
 
 /// What was verified, and what is wrong.
@@ -29,6 +31,8 @@ pub struct VerifyReport {
     pub events: u64,
     /// What is wrong, one sentence each, with the place. At most 1,000 are kept.
     pub problems: Vec<String>,
+    /// What was damaged and is whole again, one sentence each. Of [`VerifyLevel::Repair`] only.
+    pub healed: Vec<String>,
 }
 
 /// What a step of the sweep did.
@@ -103,6 +107,9 @@ pub trait Maintenance {
     async fn sweep(&self, budget: usize) -> Result<SweepReport>;
 
     /// Checks what is stored against itself.
+    ///
+    /// With [`VerifyLevel::Repair`] what is damaged is healed first; nothing damaged is thrown away, and what cannot be
+    /// healed is a problem, by name. A backend that keeps no second witness of its own heals nothing.
     ///
     /// - **M3** A sound store has no problem (`maintenance_verify_finds_a_sound_store_sound`).
     async fn verify(&self, level: VerifyLevel) -> Result<VerifyReport>;

@@ -12,6 +12,9 @@ impl Maintenance for Tranquil {
     }
 
     async fn verify(&self, level: VerifyLevel) -> Result<VerifyReport> {
+        if level == VerifyLevel::Repair {
+            return crate::repair::repair(&self.shared, &self.runtime, &self.pool).await;
+        }
         self.runtime.checkpoint().await?;
         let shared = Arc::clone(&self.shared);
         self.pool.run(move || crate::verify::verify(&shared, level)).await

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use backend_api::{Checked, Error, EventFrame, Reason, Receipt, Result};
 
 use super::draft::Draft;
+use super::restore::Restored;
 use super::shared::{Counters, Frozen, Shared};
 use crate::format::intent::Maintenance;
 use crate::format::value::Mark;
@@ -20,6 +21,8 @@ pub enum Job {
     Mutation(Box<Checked>),
     /// Take a maintenance step.
     Maintenance(Maintenance),
+    /// Write blocks again whose bytes are damaged where they stand.
+    Restore(Vec<Restored>),
     /// Freeze the memtable as soon as possible.
     Freeze,
     /// Look again whether a freeze is due.

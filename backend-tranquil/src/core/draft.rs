@@ -43,6 +43,7 @@ impl Draft {
         match job {
             Job::Mutation(checked) => self.mutation(shared, tables, below, checked),
             Job::Maintenance(step) => self.maintenance(shared, tables, below, step),
+            Job::Restore(blocks) => self.restore(shared, tables, below, blocks),
             Job::Freeze => {
                 self.freeze_wanted = true;
                 Ok(nothing())
@@ -53,7 +54,7 @@ impl Draft {
 
     /// Whether a job is taken now. On a full disk only what goes on is, as far as memory holds it: it may be long until
     /// the next drain.
-    fn admit(&self, shared: &Shared, tables: &Tables, goes_on: bool) -> Result<()> {
+    pub(super) fn admit(&self, shared: &Shared, tables: &Tables, goes_on: bool) -> Result<()> {
         if !shared.space.is_full() {
             return Ok(());
         }
@@ -108,7 +109,7 @@ impl Draft {
     }
 }
 
-fn nothing() -> Receipt {
+pub(super) fn nothing() -> Receipt {
     Receipt { pos: Pos(0), at: Micros(0), first_seq: Seq::ZERO, events: 0, taken: Vec::new() }
 }
 

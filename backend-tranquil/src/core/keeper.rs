@@ -1,71 +1,136 @@
-//! What makes the next open cheaper: copies of the metadata, and hint files. Nothing here is ever waited for.
+//! What makes the next open cheaper, and damage good: copies of the metadata, hint files, parity sidecars. Nothing here is
+//! ever waited for.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use backend_api::Result;
+use backend_api::{Reason, Result};
 
 use super::shared::{Counters, Shared};
-use crate::log::write_hint;
-use crate::meta::{newest_snapshot, remove_old_snapshots, write_snapshot};
+use crate::format::header::HEADER_BYTES;
+use crate::log::{check_frames, write_hint};
+use crate::meta::{cover_snapshot, newest_snapshot, remove_old_snapshots, write_snapshot};
+use crate::parity;
 
 /// Copies of the metadata that are kept.
 const SNAPSHOTS_KEPT: usize = 2;
 /// The log grows by so many times a copy's size before the next one is written, so that copies cost little beside it.
 const SNAPSHOT_LOG_FACTOR: u64 = 8;
 
-/// The one that keeps copies and hints.
+/// The one that keeps copies, hints and sidecars.
 pub struct Keeper {
     shared: Arc<Shared>,
     directory: PathBuf,
     snapshot_bytes: u64,
     log_bytes_at_snapshot: u64,
-    hinted: u32,
+    /// The newest log file that was sealed when it was last looked at.
+    sealed: u32,
+    /// The log file that is covered next, and up to where its frames were found sound.
+    covered: (u32, u64),
+    /// The segments from this event on are covered next.
+    segments: u64,
+    begun: bool,
 }
 
 impl Keeper {
     pub const fn new(shared: Arc<Shared>, directory: PathBuf) -> Self {
-        Self { shared, directory, snapshot_bytes: 0, log_bytes_at_snapshot: 0, hinted: 0 }
+        Self {
+            shared,
+            directory,
+            snapshot_bytes: 0,
+            log_bytes_at_snapshot: 0,
+            sealed: 0,
+            covered: (0, 0),
+            segments: 0,
+            begun: false,
+        }
     }
 
-    /// Does what is due after a drain. Nothing on a full disk: all of it can be done later, and takes space.
+    /// Does what is due after a drain, or when the log has grown by a region. Nothing on a full disk: all of it can be done
+    /// later, and takes space.
     pub fn step(&mut self) -> Result<()> {
         if self.shared.space.is_full() {
             return Ok(());
         }
-        let hints = self.hints();
+        let (sealed, events) = (self.logs(), self.cover_segments());
+        if !self.begun {
+            self.begun = true;
+            self.cover_snapshots()?;
+        }
         let log_bytes = self.shared.counters.log_bytes.load(Ordering::Relaxed);
         let grown = log_bytes - self.log_bytes_at_snapshot;
         let due = self.shared.options.snapshot_log_bytes_min.max(self.snapshot_bytes * SNAPSHOT_LOG_FACTOR);
-        if grown >= due {
-            self.snapshot()?;
+        if grown >= due && self.snapshot()? {
             self.log_bytes_at_snapshot = log_bytes;
         }
-        hints
+        sealed.and(events)
     }
 
-    /// Writes a copy of what is drained, unless there is one of that position.
-    fn snapshot(&mut self) -> Result<()> {
+    /// Writes a copy of what is drained, unless there is one of that position. True if there was none.
+    fn snapshot(&mut self) -> Result<bool> {
         let state = Arc::clone(&self.shared.tables().store);
         let pos = super::open::mark_of(&*state)?.pos;
         let disk = &*self.shared.env.disk;
-        if newest_snapshot(disk, &self.directory)?.first().is_none_or(|(newest, _)| *newest < pos) {
-            self.snapshot_bytes = write_snapshot(disk, &self.directory, self.shared.store, pos, &*state)?;
-            remove_old_snapshots(disk, &self.directory, SNAPSHOTS_KEPT)?;
-            Counters::add(&self.shared.counters.snapshots, 1);
+        // Nothing is drained yet at position 0: there is nothing to copy.
+        if newest_snapshot(disk, &self.directory)?.first().map_or(0, |(newest, _)| *newest) >= pos {
+            return Ok(false);
+        }
+        self.snapshot_bytes = write_snapshot(disk, &self.directory, self.shared.store, pos, &*state)?;
+        remove_old_snapshots(disk, &self.directory, SNAPSHOTS_KEPT)?;
+        Counters::add(&self.shared.counters.snapshots, 1);
+        self.cover_snapshots()?;
+        Ok(true)
+    }
+
+    fn cover_snapshots(&self) -> Result<()> {
+        let disk = &*self.shared.env.disk;
+        for (pos, _) in newest_snapshot(disk, &self.directory)? {
+            cover_snapshot(disk, &self.directory, self.shared.store, pos)?;
         }
         Ok(())
     }
 
-    /// Writes the hint files of sealed log files that have none.
-    fn hints(&mut self) -> Result<()> {
-        let (newest, hinted) = (self.shared.tables().mark.file, self.hinted);
-        let sealed = self.shared.log.numbers()?.into_iter().filter(|n| *n > hinted && *n < newest);
-        for number in sealed {
-            write_hint(&self.shared.log, number)?;
-            self.hinted = number;
+    fn cover_segments(&mut self) -> Result<()> {
+        self.segments = self.shared.events.cover(self.segments)?;
+        Ok(())
+    }
+
+    /// Writes the hint files of sealed log files that have none, and brings the sidecars of all up to what is durable.
+    fn logs(&mut self) -> Result<()> {
+        let mark = self.shared.tables().mark;
+        if self.sealed + 1 < mark.file {
+            let from = self.sealed;
+            let sealed = self.shared.log.numbers()?.into_iter().filter(|n| *n > from && *n < mark.file);
+            for number in sealed {
+                let path = self.shared.log.path(number);
+                let len = self.shared.log.get(number)?.len().map_err(|e| crate::io::failed("open", &path, &e))?;
+                self.cover_log(number, len)?;
+                write_hint(&self.shared.log, number)?;
+                self.sealed = number;
+            }
         }
+        self.cover_log(mark.file, mark.offset)
+    }
+
+    /// Brings the sidecar of a log file up to the end of a cycle. What is not sound is not covered: it would be healed to
+    /// what it is.
+    fn cover_log(&mut self, number: u32, end: u64) -> Result<()> {
+        let log = &self.shared.log;
+        let (path, header) = (log.path(number), log.header(number)?);
+        if self.covered != (number, end) && !parity::is_covered(log.disk(), &path, &header, end) {
+            let from = if self.covered.0 == number { self.covered.1 } else { HEADER_BYTES as u64 };
+            match check_frames(log, number, from, end) {
+                Err(e) if e.reason() == Reason::DataCorrupt => {
+                    tracing::error!(error = %e, "damage in the log; `verify --repair` heals what can be healed");
+                }
+                checked => {
+                    checked?;
+                    parity::cover(log.disk(), &path, &header, &*log.get(number)?, end)?;
+                }
+            }
+        }
+        self.covered = (number, end);
         Ok(())
     }
 }

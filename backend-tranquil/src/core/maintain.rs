@@ -6,6 +6,7 @@ use backend_api::{Result, Row, View};
 use super::shared::Tables;
 use crate::format::intent::Maintenance;
 use crate::format::key::{self, Space};
+use crate::format::value::{self, BlockValue};
 use crate::meta::{BlockChange, Layers, Memtable};
 
 const FORGET: BlockChange = BlockChange { reset: true, delta: 0, place: None, released: 0 };
@@ -33,7 +34,16 @@ pub fn apply(step: &Maintenance, tables: &Tables, before: &[&Memtable]) -> Resul
         }
     }
     for (key, value) in &step.put {
-        done.row(key.clone(), Some(value.clone().into()));
+        if key.first() == Some(&(Space::Block as u8)) {
+            let (id, put) = (key::read_block(key)?, value::decode::<BlockValue>(value, "block")?);
+            // What refers to it is as it was: it has only been written again.
+            if let Some(known) = over(&done, before, tables).block_value(id.0, &id.1)? {
+                let (delta, released) = (known.refs.cast_signed(), known.released);
+                done.block(id, BlockChange { reset: true, delta, place: Some(put.place), released });
+            }
+        } else {
+            done.row(key.clone(), Some(value.clone().into()));
+        }
     }
     Ok(done)
 }

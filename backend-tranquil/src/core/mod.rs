@@ -6,20 +6,24 @@
 mod checkpoint;
 mod committer;
 mod draft;
+mod heal;
+mod identity;
 mod keeper;
 mod maintain;
 mod open;
 mod point;
 mod reader;
 mod replay;
+mod restore;
 mod shared;
 mod space;
 mod tail;
 
 pub use checkpoint::{Checkpointer, Drained};
 pub use committer::{Answer, Committer, Job, Landed};
+pub use heal::{heal_sealed, open, rebuild_at_next_open};
 pub use keeper::Keeper;
 pub use open::{Opened, mark_of};
 pub use point::{Fetched, generation_in, place_in};
+pub use restore::Restored;
 pub use shared::{Counters, Shared};
-pub use space::open;

@@ -7,6 +7,7 @@ use backend_api::{Error, Reason, Result};
 
 use super::checkpoint::Checkpointer;
 use super::committer::Committer;
+use super::identity::identity;
 use super::keeper::Keeper;
 use super::shared::{Counters, Frozen, Shared};
 use super::space::log_bytes_kept;
@@ -14,13 +15,14 @@ use super::{replay, tail};
 use crate::events::{EventLog, EventOptions};
 use crate::format::StoreId;
 use crate::format::frame::{CYCLE_END_PAYLOAD_BYTES, CycleEnd, FRAME_HEADER_BYTES, Parsed, parse};
-use crate::format::header::{FileKind, HEADER_BYTES, Header};
+use crate::format::header::HEADER_BYTES;
 use crate::format::key;
 use crate::format::value::{self, Mark};
 use crate::io::{Disk, Env, failed, read_up_to};
 use crate::log::{CycleScan, LogFiles, LogWriter, Position, Scanned, Sizes, Start, Tail, classify};
 use crate::meta::{MetaKv, MetaSnapshot, SnapshotPairs, newest_snapshot};
 use crate::options::Options;
+use crate::parity::{self, Sidecar};
 
 /// Opens the key-value store in a directory that is there, or creates it in one that is not.
 pub type OpenKv = dyn Fn(&Path) -> Result<Arc<dyn MetaKv>>;
@@ -33,26 +35,39 @@ pub struct Opened {
     pub keeper: Keeper,
 }
 
-struct Paths {
-    store: PathBuf,
-    log: PathBuf,
-    events: PathBuf,
+/// What is where in a store's directory.
+pub(super) struct Paths {
+    pub store: PathBuf,
+    pub log: PathBuf,
+    pub events: PathBuf,
     meta: PathBuf,
-    snapshots: PathBuf,
+    pub snapshots: PathBuf,
+}
+
+impl Paths {
+    pub fn of(directory: &Path) -> Self {
+        Self {
+            store: directory.join("STORE"),
+            log: directory.join("log"),
+            events: directory.join("events"),
+            meta: directory.join("meta"),
+            snapshots: directory.join("snapshots"),
+        }
+    }
+
+    /// While this is there, the metadata store is not used but made again.
+    pub fn rebuild_marker(&self) -> PathBuf {
+        self.meta.with_extension("rebuild")
+    }
 }
 
 /// Opens or creates the store in `options.directory`, which the caller holds the lock of. Everything acknowledged is
 /// there when this returns, or it returns an error and nothing was thrown away.
 pub fn open(env: Env, options: Options, open_kv: &OpenKv) -> Result<Opened> {
-    let paths = Paths {
-        store: options.directory.join("STORE"),
-        log: options.directory.join("log"),
-        events: options.directory.join("events"),
-        meta: options.directory.join("meta"),
-        snapshots: options.directory.join("snapshots"),
-    };
+    let paths = Paths::of(&options.directory);
     for directory in [&paths.log, &paths.events, &paths.snapshots] {
         env.disk.create_directory(directory).map_err(|e| failed("create", directory, &e))?;
+        parity::finish_swaps(&*env.disk, directory)?;
     }
     let store = identity(&env, &paths)?;
     // Names that a crash left before their sync are durable before anything is built on them.
@@ -101,43 +116,6 @@ pub fn open(env: Env, options: Options, open_kv: &OpenKv) -> Result<Opened> {
     Ok(Opened { shared, committer, checkpointer, keeper })
 }
 
-/// The store's identity, made on the first open. Aside and renamed, so that half of it is never seen.
-fn identity(env: &Env, paths: &Paths) -> Result<StoreId> {
-    let path = &paths.store;
-    let fail = |e: std::io::Error| failed("open", path, &e);
-    if env.disk.exists(path).map_err(fail)? {
-        let file = env.disk.open(path).map_err(fail)?;
-        let bytes = read_up_to(&*file, HEADER_BYTES, 0).map_err(fail)?;
-        return Ok(Header::decode(&bytes, FileKind::Store, None, path)?.store);
-    }
-    for directory in [&paths.log, &paths.events, &paths.snapshots] {
-        let names = env.disk.list(directory).map_err(|e| failed("list", directory, &e))?;
-        if let Some(name) = names.first() {
-            let detail = format!(
-                "{} is missing, yet {} is there: nothing was changed",
-                path.display(),
-                directory.join(name).display()
-            );
-            return Err(Error::new(Reason::WrongStore, detail));
-        }
-    }
-    let mut id = [0; 16];
-    env.entropy.fill(&mut id).map_err(fail)?;
-    let store = StoreId(id);
-    let aside = path.with_extension("tmp");
-    if env.disk.exists(&aside).map_err(fail)? {
-        env.disk.remove(&aside).map_err(fail)?;
-    }
-    let file = env.disk.create(&aside).map_err(fail)?;
-    let header = Header { kind: FileKind::Store, store, number: 0, base: 0, chain: 0 };
-    file.write_all_at(&header.encode(), 0).map_err(fail)?;
-    file.sync().map_err(fail)?;
-    env.disk.rename(&aside, path).map_err(fail)?;
-    let parent = path.parent().unwrap_or(path);
-    env.disk.sync_directory(parent).map_err(fail)?;
-    Ok(store)
-}
-
 /// Removes a newest log file that a crash left before its header was durable: no cycle can be in it.
 fn remove_unbegun(log: &LogFiles) -> Result<()> {
     let Some(number) = log.numbers()?.last().copied() else { return Ok(()) };
@@ -164,7 +142,9 @@ fn metadata(
 ) -> Result<Arc<dyn MetaKv>> {
     let disk = &*env.disk;
     let there = disk.exists(&paths.meta).map_err(|e| failed("open", &paths.meta, &e))?;
-    if there {
+    let marker = paths.rebuild_marker();
+    let is_given_up = disk.exists(&marker).map_err(|e| failed("open", &marker, &e))?;
+    if there && !is_given_up {
         let opened = open_kv(&paths.meta).and_then(|kv| match mark_of(&*kv.snapshot()) {
             Ok(mark) => Ok((kv, mark)),
             Err(e) => {
@@ -216,6 +196,9 @@ fn metadata(
     disk.rename(&aside, &paths.meta).map_err(|e| failed("rename", &aside, &e))?;
     let parent = paths.meta.parent().unwrap_or(&paths.meta);
     disk.sync_directory(parent).map_err(|e| failed("sync", parent, &e))?;
+    if is_given_up {
+        disk.remove(&marker).map_err(|e| failed("remove", &marker, &e))?;
+    }
     let kv = open_kv(&paths.meta)?;
     // A copy may be of a state that the log no longer reaches.
     matches_log(&mark_of(&*kv.snapshot())?, log).inspect_err(|_| kv.close())?;
@@ -375,6 +358,14 @@ fn find_end(shared: &Arc<Shared>, start: Start, mark: &Mark) -> Result<End> {
     let torn = match classify(log, at, &why)? {
         Tail::Rotten(detail) => {
             let detail = format!("{detail}; acknowledged data is damaged, nothing was changed: restore the file");
+            return Err(Error::new(Reason::DataCorrupt, detail));
+        }
+        // A sidecar is made of what was acknowledged.
+        _ if Sidecar::open(log.disk(), &log.path(at.file), log.store()).is_some_and(|s| s.covered() > at.offset) => {
+            let detail = format!(
+                "{}: {why}; its sidecar tells of more: acknowledged data is damaged, nothing was changed: restore the file",
+                log.path(at.file).display()
+            );
             return Err(Error::new(Reason::DataCorrupt, detail));
         }
         // Events are appended after the sync: what they tell of was acknowledged.

@@ -13,7 +13,7 @@ use quick_cache::sync::{Cache, DefaultLifecycle};
 use super::space::Space;
 use crate::events::EventLog;
 use crate::format::StoreId;
-use crate::format::value::Mark;
+use crate::format::value::{Mark, Place};
 use crate::io::Env;
 use crate::log::{LogFiles, Position};
 use crate::meta::{Layers, Memtable, MetaKv, MetaSnapshot};
@@ -32,6 +32,8 @@ pub struct Shared {
     pub counters: Counters,
     /// Where in the log mutations after a position begin; sparse.
     pub feed: Mutex<BTreeMap<u64, Position>>,
+    /// What the open healed, for whoever asks for repair.
+    pub healed: Mutex<Vec<String>>,
     tables: RwLock<Tables>,
     stopped: OnceLock<String>,
 }
@@ -110,6 +112,10 @@ counters! {
     rebuilt,
     /// Bytes of a torn tail cut off at open.
     torn_bytes,
+    /// Bytes that were damaged and were healed, at open or by repair.
+    healed_bytes,
+    /// Damaged blocks that were served from parity.
+    mended_reads,
     /// Blocks read from memory.
     hot_hits,
     /// Blocks read from files.
@@ -154,6 +160,7 @@ impl Shared {
             hot,
             counters,
             feed: Mutex::default(),
+            healed: Mutex::default(),
             tables: RwLock::new(tables),
             stopped: OnceLock::new(),
         }
@@ -197,13 +204,25 @@ impl Shared {
     }
 
     /// A block's bytes by its place: from memory, or from its file.
-    pub fn block(&self, place: crate::format::value::Place, cid: &Cid) -> Result<Bytes> {
+    pub fn block(&self, place: Place, cid: &Cid) -> Result<Bytes> {
         if let Some(block) = self.hot_block(cid) {
             return Ok(block);
         }
         Counters::add(&self.counters.block_reads, 1);
-        let block = self.log.block(place, cid)?;
+        let block = self.stored_block(place, cid)?;
         self.hot.insert(*cid, block.clone());
+        Ok(block)
+    }
+
+    /// A block's bytes from its file; if they are damaged there, from parity. The file stays as it is: that is for repair.
+    pub fn stored_block(&self, place: Place, cid: &Cid) -> Result<Bytes> {
+        let error = match self.log.block(place, cid) {
+            Err(e) if e.reason() == Reason::DataCorrupt => e,
+            other => return other,
+        };
+        let block = self.log.block_of_sidecar(place, cid).ok_or_else(|| error.clone())?;
+        tracing::error!(%error, "a damaged block is served from parity; `verify --repair` heals the file");
+        Counters::add(&self.counters.mended_reads, 1);
         Ok(block)
     }
 }

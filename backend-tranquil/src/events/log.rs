@@ -1,7 +1,7 @@
 //! All segments and the ring as one firehose.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, RwLock};
 
 use backend_api::{Error, EventFrame, EventWindow, Reason, Result, Seq};
@@ -12,6 +12,7 @@ use super::ring::Ring;
 use super::segment::Segment;
 use crate::format::StoreId;
 use crate::io::{Disk, failed};
+use crate::parity;
 
 /// Sealed segments that may wait for their sync: each keeps its descriptor.
 const UNSYNCED_MAX: usize = 16;
@@ -79,8 +80,7 @@ impl EventLog {
         durable: u64,
         oldest: u64,
     ) -> Result<Self> {
-        let names = disk.list(&directory).map_err(|e| failed("list", &directory, &e))?;
-        let bases: Vec<u64> = names.iter().filter_map(|n| n.strip_suffix(".segment")?.parse().ok()).collect();
+        let bases: Vec<u64> = paths(&*disk, &directory)?.into_iter().map(|(base, _)| base).collect();
         disk.sync_directory(&directory).map_err(|e| failed("sync", &directory, &e))?;
         let files = Arc::new(SegmentFiles::new(Arc::clone(&disk)));
         let mut segments: BTreeMap<u64, Arc<Segment>> = BTreeMap::new();
@@ -89,7 +89,9 @@ impl EventLog {
             if expected.is_some_and(|next| next != base) {
                 // Behind a cut tail: these events come again from the commit log.
                 if base > durable + 1 {
-                    remove(&*disk, &super::segment::path_of(&directory, base))?;
+                    let path = super::segment::path_of(&directory, base);
+                    remove(&*disk, &path)?;
+                    parity::remove(&*disk, &path);
                     continue;
                 }
                 let name = directory.display();
@@ -315,6 +317,36 @@ impl EventLog {
         Ok(out)
     }
 
+    /// Brings the sidecars of all segments up to what is durable of them, but for those that are named as done. Returns the
+    /// first event of the newest that ends no more: those before it are done.
+    pub fn cover(&self, done: u64) -> Result<u64> {
+        let segments: Vec<_> = self.read().segments.range(done..).map(|(_, segment)| Arc::clone(segment)).collect();
+        let disk = &*self.files.disk;
+        for segment in &segments {
+            let (header, len) = (segment.header(), segment.synced());
+            if len > 0 && !parity::is_covered(disk, segment.path(), &header, len) {
+                segment.check()?;
+                parity::cover(disk, segment.path(), &header, &*segment.file()?, len)?;
+                if !self.read().segments.contains_key(&segment.base) {
+                    // Retention took it meanwhile.
+                    parity::remove(disk, segment.path());
+                }
+            }
+        }
+        Ok(segments.last().map_or(done, |newest| newest.base))
+    }
+
+    /// The first event of the newest segment.
+    pub fn newest_segment(&self) -> Option<u64> {
+        self.read().segments.keys().next_back().copied()
+    }
+
+    /// The file of a segment is another one now, with what it should always have had.
+    pub fn reopen(&self, base: u64) -> Result<()> {
+        let segment = self.read().segments.get(&base).map(Arc::clone);
+        segment.map_or(Ok(()), |segment| segment.reopen(self.options.map_sealed))
+    }
+
     /// What is kept now, readable also when retention lets it go.
     pub fn pin(&self) -> Pinned {
         let state = self.read();
@@ -380,6 +412,7 @@ impl EventLog {
             // One after the other, so that whatever a power cut leaves has no gap.
             self.files.disk.sync_directory(&self.directory).map_err(|e| failed("sync", &self.directory, &e))?;
             super::index::remove(&*self.files.disk, segment.path());
+            parity::remove(&*self.files.disk, segment.path());
         }
         Ok(())
     }
@@ -409,6 +442,13 @@ impl Pinned {
     }
 }
 
-fn remove(disk: &dyn Disk, path: &std::path::Path) -> Result<()> {
+/// The segments in a directory, by the number of their first event, in order.
+pub fn paths(disk: &dyn Disk, directory: &Path) -> Result<Vec<(u64, PathBuf)>> {
+    let names = disk.list(directory).map_err(|e| failed("list", directory, &e))?;
+    let bases = names.iter().filter_map(|name| name.strip_suffix(".segment")?.parse().ok());
+    Ok(bases.map(|base| (base, super::segment::path_of(directory, base))).collect())
+}
+
+fn remove(disk: &dyn Disk, path: &Path) -> Result<()> {
     disk.remove(path).map_err(|e| failed("remove", path, &e))
 }

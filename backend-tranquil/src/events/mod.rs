@@ -10,4 +10,5 @@ mod log;
 mod ring;
 mod segment;
 
-pub use log::{EventLog, EventOptions, Pinned};
+pub use log::{EventLog, EventOptions, Pinned, paths};
+pub use segment::sound_bytes;

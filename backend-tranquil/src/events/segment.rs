@@ -11,7 +11,7 @@ use super::files::SegmentFiles;
 use super::index;
 use crate::format::StoreId;
 use crate::format::header::{FileKind, HEADER_BYTES, Header};
-use crate::io::{File, Map, failed, read_up_to};
+use crate::io::{Disk, File, Map, failed, read_up_to};
 
 /// An index entry for each so many bytes: what a reader scans at the most to find its cursor.
 const INDEX_STEP_BYTES: u64 = 32 * 1024;
@@ -33,6 +33,8 @@ pub struct Segment {
 struct State {
     /// Where the next event goes.
     len: u64,
+    /// Up to where it is durable.
+    synced: u64,
     /// The next event's number.
     next: u64,
     /// Numbers and offsets, ascending. Built while appending, or by the first reader of an older segment.
@@ -69,14 +71,14 @@ impl Segment {
         let there = files.disk.exists(&path).map_err(fail)?;
         let file = if there { files.disk.open(&path) } else { files.disk.create(&path) }.map_err(fail)?;
         file.set_len(0).map_err(fail)?;
-        let header = Header { kind: FileKind::Events, store, number: base, base, chain: 0 };
-        file.write_all_at(&header.encode(), 0).map_err(fail)?;
+        let segment = Self::new(base, path.clone(), store, files, Some(Arc::clone(&file)));
+        file.write_all_at(&segment.header().encode(), 0).map_err(fail)?;
         files.disk.sync_directory(directory).map_err(fail)?;
-        Ok(Self::new(base, path, store, files, Some(file)))
+        Ok(segment)
     }
 
     fn new(base: u64, path: PathBuf, store: StoreId, files: &Arc<SegmentFiles>, held: Option<Arc<dyn File>>) -> Self {
-        let state = State { len: HEADER_BYTES as u64, next: base, index: Some(Arc::default()), map: None };
+        let state = State { len: HEADER_BYTES as u64, synced: 0, next: base, index: Some(Arc::default()), map: None };
         Self { base, path, store, files: Arc::clone(files), held: Mutex::new(held), state: RwLock::new(state) }
     }
 
@@ -84,7 +86,7 @@ impl Segment {
         self.held.lock().expect("no panic under this lock")
     }
 
-    fn file(&self) -> Result<Arc<dyn File>> {
+    pub fn file(&self) -> Result<Arc<dyn File>> {
         match &*self.held() {
             Some(file) => Ok(Arc::clone(file)),
             None => self.files.get(self.base, &self.path),
@@ -115,7 +117,8 @@ impl Segment {
         segment.hold()?;
         let walk = segment.walk()?;
         let mut state = segment.write();
-        (state.len, state.next, state.index) = (walk.offset, walk.next, Some(Arc::new(walk.index)));
+        (state.len, state.synced, state.next, state.index) =
+            (walk.offset, walk.offset, walk.next, Some(Arc::new(walk.index)));
         drop(state);
         Ok((segment, walk.damage))
     }
@@ -142,7 +145,7 @@ impl Segment {
         }
         let len = segment.file()?.len().map_err(|e| failed("open", &segment.path, &e))?;
         let mut state = segment.write();
-        (state.len, state.next, state.index) = (len, next, None);
+        (state.len, state.synced, state.next, state.index) = (len, len, next, None);
         drop(state);
         Ok(segment)
     }
@@ -150,45 +153,12 @@ impl Segment {
     fn with_header(files: &Arc<SegmentFiles>, directory: &Path, store: StoreId, base: u64) -> Result<Self> {
         let path = path_of(directory, base);
         let file = files.get(base, &path)?;
-        let header = read_up_to(&*file, HEADER_BYTES, 0).map_err(|e| failed("open", &path, &e))?;
-        let header = Header::decode(&header, FileKind::Events, Some(store), &path)?;
-        if header.base != base {
-            let detail = format!("{}: starts at event {}; nothing was changed", path.display(), header.base);
-            return Err(Error::new(Reason::WrongStore, detail));
-        }
+        header(&*file, &path, store, base)?;
         Ok(Self::new(base, path, store, files, None))
     }
 
-    /// Reads all events from the first on.
     fn walk(&self) -> Result<Walk> {
-        let (mut next, mut offset) = (self.base, HEADER_BYTES as u64);
-        let mut index = Vec::new();
-        let mut chunk = Bytes::new();
-        let mut chunk_start = offset;
-        let damage = loop {
-            let at = (offset - chunk_start) as usize;
-            match parse(&chunk, at) {
-                Parsed::Event(event, _) if event.seq.get() != next => {
-                    break Some(Damage { offset, why: "another event stands there" });
-                }
-                Parsed::Event(_, len) => {
-                    note(&mut index, next, offset);
-                    (next, offset) = (next + 1, offset + len as u64);
-                }
-                Parsed::Bad(why) => break Some(Damage { offset, why }),
-                Parsed::Short(whole) => {
-                    let read = self.read(whole.max(CHUNK_BYTES), offset)?;
-                    if read.is_empty() {
-                        break None;
-                    }
-                    if read.len() < whole {
-                        break Some(Damage { offset, why: "the file ends within an event" });
-                    }
-                    (chunk, chunk_start) = (Bytes::from(read), offset);
-                }
-            }
-        };
-        Ok(Walk { next, offset, index, damage })
+        walk(&*self.file()?, &self.path, self.base)
     }
 
     /// The state, with an index.
@@ -251,7 +221,28 @@ impl Segment {
     pub fn sync(&self) -> Result<()> {
         // Whatever the reason, it is final: the same descriptor may say yes the next time, and not mean it.
         let failed = |e: std::io::Error| Error::new(Reason::SyncFailed, format!("sync {}: {e}", self.path.display()));
-        self.file()?.sync().map_err(failed)
+        let len = self.len();
+        self.file()?.sync().map_err(failed)?;
+        self.write().synced = len;
+        Ok(())
+    }
+
+    /// Up to where it is durable: that never changes again.
+    pub fn synced(&self) -> u64 {
+        self.state.read().expect("no panic under this lock").synced
+    }
+
+    pub fn header(&self) -> Header {
+        Header { kind: FileKind::Events, store: self.store, number: self.base, base: self.base, chain: 0 }
+    }
+
+    /// Makes sure that all of it is sound, as far as it is durable.
+    pub fn check(&self) -> Result<()> {
+        let walk = self.walk()?;
+        match walk.damage {
+            Some(damage) if damage.offset < self.synced() => Err(self.damaged(damage.offset, damage.why)),
+            _ => Ok(()),
+        }
     }
 
     /// Nothing is appended any more; its descriptor is kept until it is synced. With `map`, it is read through a mapping from now on.
@@ -261,6 +252,14 @@ impl Segment {
             // The first reader makes it again.
             tracing::warn!(error = %e, "no index of a sealed segment");
         }
+        if map { self.map() } else { Ok(()) }
+    }
+
+    /// Reads another file of its name from now on.
+    pub fn reopen(&self, map: bool) -> Result<()> {
+        self.files.forget(self.base);
+        self.release();
+        self.write().map = None;
         if map { self.map() } else { Ok(()) }
     }
 
@@ -358,6 +357,57 @@ impl Segment {
             format!("{path}: offset {offset}: {why}; the event can be re-created from the commit log by `verify`");
         Error::new(Reason::DataCorrupt, detail)
     }
+}
+
+/// Reads all events of a segment's file, from the first on.
+fn walk(file: &dyn File, path: &Path, base: u64) -> Result<Walk> {
+    let (mut next, mut offset) = (base, HEADER_BYTES as u64);
+    let mut index = Vec::new();
+    let mut chunk = Bytes::new();
+    let mut chunk_start = offset;
+    let damage = loop {
+        let at = (offset - chunk_start) as usize;
+        match parse(&chunk, at) {
+            Parsed::Event(event, _) if event.seq.get() != next => {
+                break Some(Damage { offset, why: "another event stands there" });
+            }
+            Parsed::Event(_, len) => {
+                note(&mut index, next, offset);
+                (next, offset) = (next + 1, offset + len as u64);
+            }
+            Parsed::Bad(why) => break Some(Damage { offset, why }),
+            Parsed::Short(whole) => {
+                let read = read_up_to(file, whole.max(CHUNK_BYTES), offset)
+                    .map_err(|e| failed("read", path, &e).context(format!("offset {offset}")))?;
+                if read.is_empty() {
+                    break None;
+                }
+                if read.len() < whole {
+                    break Some(Damage { offset, why: "the file ends within an event" });
+                }
+                (chunk, chunk_start) = (Bytes::from(read), offset);
+            }
+        }
+    };
+    Ok(Walk { next, offset, index, damage })
+}
+
+/// Up to where a file has nothing but the sound events of the segment that starts with event `base`.
+pub fn sound_bytes(disk: &dyn Disk, path: &Path, store: StoreId, base: u64) -> Result<u64> {
+    let file = disk.open(path).map_err(|e| failed("open", path, &e))?;
+    header(&*file, path, store, base)?;
+    Ok(walk(&*file, path, base)?.offset)
+}
+
+/// Checks the header of a segment's file.
+fn header(file: &dyn File, path: &Path, store: StoreId, base: u64) -> Result<Header> {
+    let bytes = read_up_to(file, HEADER_BYTES, 0).map_err(|e| failed("open", path, &e))?;
+    let header = Header::decode(&bytes, FileKind::Events, Some(store), path)?;
+    if header.base == base {
+        return Ok(header);
+    }
+    let detail = format!("{}: starts at event {}; nothing was changed", path.display(), header.base);
+    Err(Error::new(Reason::WrongStore, detail))
 }
 
 fn note(index: &mut Vec<(u64, u64)>, seq: u64, offset: u64) {

@@ -7,7 +7,7 @@
 //! | 9 | format version, 1 |
 //! | 10-11 | zero |
 //! | 12-27 | store id |
-//! | 28-35 | number of the file within its kind |
+//! | 28-35 | number of the file within its kind; of a sidecar, that of its file |
 //! | 36-43 | base: first cycle (log, hint), first sequence number (events), position (snapshot) |
 //! | 44-47 | chain checksum before the first cycle (log, hint); else zero |
 //! | 48-59 | zero |
@@ -40,6 +40,8 @@ pub enum FileKind {
     EventIndex = 5,
     /// A copy of the metadata.
     Snapshot = 6,
+    /// What another file is healed from.
+    Parity = 7,
 }
 
 /// A header.
@@ -57,6 +59,12 @@ pub struct Header {
     pub chain: u32,
 }
 
+/// True if some bytes start with a header whose checksum is right, whatever it says.
+#[must_use]
+pub fn is_sound(bytes: &[u8]) -> bool {
+    bytes.len() >= HEADER_BYTES && bytes[60..64] == crc32fast::hash(&bytes[..60]).to_le_bytes()
+}
+
 impl Header {
     /// The bytes.
     #[must_use]
@@ -72,6 +80,14 @@ impl Header {
         let crc = crc32fast::hash(&out[..60]);
         out[60..].copy_from_slice(&crc.to_le_bytes());
         out
+    }
+
+    /// True if these are the bytes of this header, or of one that differs in its kind only.
+    #[must_use]
+    pub fn is_beside(&self, bytes: &[u8]) -> bool {
+        let mut own = self.encode();
+        own[8] = bytes[8];
+        own[..60] == bytes[..60]
     }
 
     /// Reads a header of a kind. `store`, if known, must be the same.
@@ -94,10 +110,10 @@ impl Header {
                 format!("{name}: bytes 0-63: the header never reached the disk"),
             ));
         }
-        if bytes[..8] != *MAGIC && bytes[60..64] != crc32fast::hash(&bytes[..60]).to_le_bytes() {
+        if bytes[..8] != *MAGIC && !is_sound(bytes) {
             return Err(wrong("not a file of this store format".into()));
         }
-        if bytes[60..64] != crc32fast::hash(&bytes[..60]).to_le_bytes() {
+        if !is_sound(bytes) {
             return Err(Error::new(Reason::DataCorrupt, format!("{name}: bytes 0-63: the header fails its check")));
         }
         if bytes[..8] != *MAGIC {

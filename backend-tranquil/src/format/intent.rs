@@ -6,6 +6,8 @@ use backend_api::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::key::Space;
+
 const VERSION: u8 = 1;
 
 /// A mutation in the log: its numbers, its operations, and how many of the block frames before it are its own.
@@ -73,13 +75,19 @@ pub struct Maintenance {
     pub release: Vec<(RepoId, Cid, u64)>,
     /// Rows to forget if they still expire at that time.
     pub expire: Vec<(RowKey, Micros)>,
-    /// Keys to put.
+    /// Keys to put. The key of a block puts its place, which is one of the block frames before the step; its count stays.
     pub put: Vec<(Vec<u8>, Vec<u8>)>,
     /// Keys to delete. Keys of blocks are deleted whatever their count.
     pub delete: Vec<Vec<u8>>,
 }
 
 impl Maintenance {
+    /// Block frames before the step that are its own.
+    #[must_use]
+    pub fn blocks(&self) -> usize {
+        self.put.iter().filter(|(key, _)| key.first() == Some(&(Space::Block as u8))).count()
+    }
+
     /// Appends the payload.
     pub fn append(&self, out: &mut Vec<u8>) {
         append(out, self);

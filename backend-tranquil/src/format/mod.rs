@@ -6,6 +6,7 @@ mod golden;
 pub mod header;
 pub mod intent;
 pub mod key;
+pub mod parity;
 pub mod value;
 
 /// Identity of a store: 16 random bytes, in the header of each of its files.

@@ -12,6 +12,7 @@ use crate::format::frame::{BLOCK_PREFIX_BYTES, FrameKind, Parsed, parse};
 use crate::format::header::{FileKind, HEADER_BYTES, Header};
 use crate::format::value::Place;
 use crate::io::{Disk, File, failed, read_up_to};
+use crate::parity;
 
 /// Descriptors that are kept open at the most; beyond it the lowest-numbered file is closed. A reader that has it goes on.
 const OPEN_FILES_MAX: usize = 512;
@@ -93,30 +94,41 @@ impl LogFiles {
         self.open.write().expect("no panic under this lock").remove(&number);
     }
 
-    /// The bytes of a block. What is returned is the block with that CID: the frame's checksum and its CID are compared.
+    /// The bytes of a block.
     pub fn block(&self, place: Place, cid: &Cid) -> Result<Bytes> {
         let file = self.get(place.file)?;
         let len = BLOCK_PREFIX_BYTES + place.len as usize;
         let bytes = read_up_to(&*file, len, place.offset)
             .map_err(|e| failed("read", &self.path(place.file), &e).context(format!("offset {}", place.offset)))?;
-        let bad = |why: &str| {
+        block_of(bytes, cid).map_err(|why| {
             let path = self.path(place.file);
             let detail = format!("{}: offset {}: block {cid}: {why}", path.display(), place.offset);
-            Err(Error::new(Reason::DataCorrupt, detail))
-        };
-        match parse(&bytes) {
-            Parsed::Frame(frame) if frame.kind == FrameKind::Block && frame.payload.starts_with(&cid.to_key()) => {
-                Ok(Bytes::from(bytes).slice(BLOCK_PREFIX_BYTES..))
-            }
-            Parsed::Frame(_) => bad("another block stands there"),
-            Parsed::Short(_) => bad("the file ends too early"),
-            Parsed::Bad(why) => bad(why),
-        }
+            Error::new(Reason::DataCorrupt, detail)
+        })
+    }
+
+    /// The bytes of a block whose frame is damaged, if the file's sidecar tells what stood there.
+    pub fn block_of_sidecar(&self, place: Place, cid: &Cid) -> Option<Bytes> {
+        let len = BLOCK_PREFIX_BYTES + place.len as usize;
+        let bytes = parity::mended(&*self.disk, &self.path(place.file), self.store, place.offset, len)?;
+        block_of(bytes, cid).ok()
     }
 
     /// Bytes of all files.
     pub fn disk_bytes(&self) -> u64 {
         let numbers = self.numbers().unwrap_or_default();
         numbers.into_iter().filter_map(|n| self.get(n).ok()?.len().ok()).sum()
+    }
+}
+
+/// The block of a frame, which is the block with that CID: the frame's checksum and its CID are compared.
+fn block_of(frame: Vec<u8>, cid: &Cid) -> Result<Bytes, &'static str> {
+    match parse(&frame) {
+        Parsed::Frame(found) if found.kind == FrameKind::Block && found.payload.starts_with(&cid.to_key()) => {
+            Ok(Bytes::from(frame).slice(BLOCK_PREFIX_BYTES..))
+        }
+        Parsed::Frame(_) => Err("another block stands there"),
+        Parsed::Short(_) => Err("the file ends too early"),
+        Parsed::Bad(why) => Err(why),
     }
 }

@@ -7,11 +7,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use backend_api::limits::BLOCK_BYTES_MAX;
-use backend_api::{Cid, Error, Reason, Result};
+use backend_api::{Cid, Result};
 use bytes::Bytes;
 
 use super::LogFiles;
-use crate::format::frame::{BLOCK_PREFIX_BYTES, BlockHint, FRAME_HEADER_BYTES, FrameKind, Parsed, parse};
+use super::frames::each_frame;
+use crate::format::frame::{BLOCK_PREFIX_BYTES, BlockHint, FrameKind};
 use crate::format::header::{FileKind, HEADER_BYTES, Header};
 use crate::io::{File, discard, failed, read_up_to};
 
@@ -56,41 +57,20 @@ fn write_aside(files: &LogFiles, number: u32, log: &dyn File, aside: &Path, head
     let file = files.disk().create(aside).map_err(fail)?;
     let mut out = header.encode().to_vec();
     let mut written = 0;
-    let mut offset = HEADER_BYTES as u64;
-    let mut chunk = Vec::new();
-    let mut skip = 0;
-    loop {
-        let frame = match parse(&chunk[skip..]) {
-            Parsed::Frame(frame) => frame,
-            Parsed::Short(whole) => {
-                chunk = read_up_to(log, whole.max(CHUNK_BYTES), offset).map_err(|e| failed("read", &path, &e))?;
-                skip = 0;
-                if chunk.len() < whole {
-                    break;
-                }
-                continue;
-            }
-            Parsed::Bad(_) if chunk[skip..].iter().all(|b| *b == 0) => break,
-            Parsed::Bad(why) => {
-                let detail = format!("{}: offset {offset}: {why}; nothing was changed", path.display());
-                return Err(Error::new(Reason::DataCorrupt, detail));
-            }
-        };
-        let whole = frame.len();
+    each_frame(log, &path, HEADER_BYTES as u64, u64::MAX, |offset, frame, bytes| {
         match (frame.kind, frame.payload.get(..Cid::KEY_BYTES).map(Cid::from_key)) {
             (FrameKind::Block, Some(Ok(cid))) => {
-                let len = (FRAME_HEADER_BYTES + frame.payload.len() - BLOCK_PREFIX_BYTES) as u32;
+                let len = (frame.len() - BLOCK_PREFIX_BYTES) as u32;
                 BlockHint { cid, offset, len, crc: frame.crc }.append(&mut out);
             }
-            _ => out.extend_from_slice(&chunk[skip..skip + whole]),
+            _ => out.extend_from_slice(bytes),
         }
-        offset += whole as u64;
-        skip += whole;
         if out.len() >= CHUNK_BYTES {
             file.write_all_at(&out, written).map_err(fail)?;
             written += out.len() as u64;
             out.clear();
         }
-    }
+        Ok(())
+    })?;
     file.write_all_at(&out, written).map_err(fail)
 }

@@ -5,13 +5,15 @@
 //! and never changes again.
 
 mod files;
+mod frames;
 mod hint;
 mod scan;
 mod tail;
 mod writer;
 
 pub use files::LogFiles;
-pub use hint::write as write_hint;
+pub use frames::{check_frames, each_frame};
+pub use hint::{open as open_hint, write as write_hint};
 pub use scan::{CycleScan, Item, Scanned, ScannedCycle, Start};
 pub use tail::{Tail, classify, is_zero};
 pub use writer::{Cycle, Failed, LogWriter, Position, Sealed, Sizes, Written};

@@ -287,7 +287,14 @@ impl Draft {
                 let (blocks, places) = (std::mem::take(&mut self.blocks), std::mem::take(&mut self.places));
                 self.items.push(Item::Mutation(Box::new(intent), blocks, places));
             }
-            FrameKind::Maintenance => self.items.push(Item::Maintenance(Maintenance::decode(payload)?)),
+            FrameKind::Maintenance => {
+                let step = Maintenance::decode(payload)?;
+                if step.blocks() != self.blocks.len() {
+                    return Ok(Err("a maintenance step without its blocks".into()));
+                }
+                (self.blocks, self.places) = (Vec::new(), Vec::new());
+                self.items.push(Item::Maintenance(step));
+            }
         }
         self.frames += 1;
         self.chain.frame(crc);

@@ -326,14 +326,19 @@ impl Cycle {
 
     /// Appends a mutation: its blocks, then its intent.
     pub fn mutation(&mut self, checked: &Checked, events: &[Event], stamp: Stamp, effects: u32, repo: RepoId) {
-        for block in &checked.mutation().blocks {
-            let crc = append_block(&mut self.bytes, &block.cid, &block.bytes);
-            self.frame(crc);
-        }
+        self.blocks(&checked.mutation().blocks);
         let crc = append(&mut self.bytes, FrameKind::Intent, |out| {
             Intent::append(out, checked, stamp, effects, repo, events.len() as u32);
         });
         self.frame(crc);
+    }
+
+    /// Appends blocks, which the next intent or step is to name.
+    pub fn blocks(&mut self, blocks: &[Block]) {
+        for block in blocks {
+            let crc = append_block(&mut self.bytes, &block.cid, &block.bytes);
+            self.frame(crc);
+        }
     }
 
     /// Appends a maintenance step.

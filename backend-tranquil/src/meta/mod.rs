@@ -21,4 +21,6 @@ pub use kv::{MetaKv, MetaSnapshot, NoSnapshot, Pairs};
 pub use layers::Layers;
 pub use memtable::{BlockChange, Memtable};
 pub use scan::{Scan, scan};
-pub use snapshot::{SnapshotPairs, newest_snapshot, remove_old_snapshots, write_snapshot};
+pub use snapshot::{
+    SnapshotPairs, check_snapshot, cover_snapshot, newest_snapshot, remove_old_snapshots, write_snapshot,
+};

@@ -14,6 +14,7 @@ use backend_api::{Error, Reason, Result};
 use crate::format::header::{FileKind, HEADER_BYTES, Header};
 use crate::format::{StoreId, u32_at, u64_at};
 use crate::io::{Disk, File, discard, failed, read_exact_at};
+use crate::parity;
 
 use super::MetaSnapshot;
 
@@ -22,6 +23,32 @@ const CHUNK_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 fn path_of(directory: &Path, pos: u64) -> PathBuf {
     directory.join(format!("{pos:016}.snapshot"))
+}
+
+const fn header_of(store: StoreId, pos: u64) -> Header {
+    Header { kind: FileKind::Snapshot, store, number: pos, base: pos, chain: 0 }
+}
+
+/// Makes sure that a snapshot is sound to its last byte. Returns its length.
+pub fn check_snapshot(disk: &dyn Disk, path: &Path, store: StoreId) -> Result<u64> {
+    let mut pairs = SnapshotPairs::open(disk, path, store)?;
+    pairs.by_ref().try_for_each(|pair| pair.map(|_| ()))?;
+    // What follows the last chunk, which has eight bytes.
+    pairs.offset += 16;
+    let len = pairs.file.len().map_err(|e| failed("read", path, &e))?;
+    if len == pairs.offset { Ok(len) } else { Err(pairs.bad("bytes after the end")) }
+}
+
+/// Makes the sidecar of a snapshot, unless it is there.
+pub fn cover_snapshot(disk: &dyn Disk, directory: &Path, store: StoreId, pos: u64) -> Result<()> {
+    let path = path_of(directory, pos);
+    let file = disk.open(&path).map_err(|e| failed("open", &path, &e))?;
+    let len = file.len().map_err(|e| failed("open", &path, &e))?;
+    if parity::is_covered(disk, &path, &header_of(store, pos), len) {
+        return Ok(());
+    }
+    check_snapshot(disk, &path, store)?;
+    parity::cover(disk, &path, &header_of(store, pos), &*file, len)
 }
 
 /// Writes the state of the store, which is that after mutation `pos`. Returns the file's length.
@@ -47,8 +74,7 @@ pub fn write_snapshot(
 fn write_aside(disk: &dyn Disk, aside: &Path, store: StoreId, pos: u64, state: &dyn MetaSnapshot) -> Result<u64> {
     let fail = |e: std::io::Error| failed("write", aside, &e);
     let file = disk.create(aside).map_err(fail)?;
-    let header = Header { kind: FileKind::Snapshot, store, number: pos, base: pos, chain: 0 };
-    file.write_all_at(&header.encode(), 0).map_err(fail)?;
+    file.write_all_at(&header_of(store, pos).encode(), 0).map_err(fail)?;
     let mut offset = HEADER_BYTES as u64;
     let mut chunk = vec![0; 8];
     let mut pairs = 0_u64;
@@ -190,6 +216,7 @@ pub fn newest_snapshot(disk: &dyn Disk, directory: &Path) -> Result<Vec<(u64, Pa
 pub fn remove_old_snapshots(disk: &dyn Disk, directory: &Path, keep: usize) -> Result<()> {
     for (_, path) in newest_snapshot(disk, directory)?.into_iter().skip(keep) {
         disk.remove(&path).map_err(|e| failed("remove", &path, &e))?;
+        parity::remove(disk, &path);
     }
     Ok(())
 }

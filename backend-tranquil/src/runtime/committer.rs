@@ -8,6 +8,7 @@ use super::pen::Pen;
 use super::queue::Queue;
 use super::{Reply, Work};
 use crate::core::{Committer, Counters, Job, Landed, Shared};
+use crate::format::parity::REGION_BYTES;
 
 /// What the thread owns.
 pub struct CommitLoop {
@@ -15,7 +16,10 @@ pub struct CommitLoop {
     committer: Committer,
     queue: Arc<Queue>,
     drains: Arc<Signal>,
+    keeps: Arc<Signal>,
     pen: Pen,
+    /// The file and region of the log that was written to last.
+    region: (u32, u64),
     /// Who waits for the cycles that are begun, in order.
     waiting: VecDeque<Waiting>,
 }
@@ -44,9 +48,18 @@ impl Drop for Ending {
 }
 
 impl CommitLoop {
-    pub fn new(shared: &Arc<Shared>, committer: Committer, queue: &Arc<Queue>, drains: &Arc<Signal>, pen: Pen) -> Self {
-        let (shared, queue, drains) = (Arc::clone(shared), Arc::clone(queue), Arc::clone(drains));
-        Self { shared, committer, queue, drains, pen, waiting: VecDeque::new() }
+    /// `signals` tell those who drain, and those who keep sidecars.
+    pub fn new(
+        shared: &Arc<Shared>,
+        committer: Committer,
+        queue: &Arc<Queue>,
+        signals: (&Arc<Signal>, &Arc<Signal>),
+        pen: Pen,
+    ) -> Self {
+        let (shared, queue) = (Arc::clone(shared), Arc::clone(queue));
+        let (drains, keeps) = (Arc::clone(signals.0), Arc::clone(signals.1));
+        let region = region_of(&shared);
+        Self { shared, committer, queue, drains, keeps, pen, region, waiting: VecDeque::new() }
     }
 
     /// Until the queue is closed and empty.
@@ -131,6 +144,10 @@ impl CommitLoop {
                 drop(reply.send(done));
             }
         }
+        let region = region_of(&self.shared);
+        if std::mem::replace(&mut self.region, region) != region {
+            self.keeps.notify();
+        }
         if for_drain {
             self.drains.hurry();
         } else if self.shared.stopped().is_some()
@@ -161,4 +178,10 @@ impl CommitLoop {
         self.drains.notify();
         wait_idle(&self.shared);
     }
+}
+
+/// What of the log is written to now. Each region that is left is covered by its file's sidecar.
+fn region_of(shared: &Shared) -> (u32, u64) {
+    let mark = shared.tables().mark;
+    (mark.file, mark.offset / REGION_BYTES)
 }

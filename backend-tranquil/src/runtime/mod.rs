@@ -54,7 +54,7 @@ impl Runtime {
             keep: Arc::clone(&keep),
         };
         let (pen, write) = pen::Pen::with_thread()?;
-        let commit = committer::CommitLoop::new(&shared, committer, &queue, &drains, pen);
+        let commit = committer::CommitLoop::new(&shared, committer, &queue, (&drains, &keep), pen);
         let threads = vec![
             write,
             spawn("keep", move || drainer::keep(keeper, &keep))?,

@@ -59,7 +59,7 @@ impl Runtime {
             absorbed: absorbed_tx,
             keep: Arc::clone(&keeps),
         };
-        let commit = CommitLoop::new(&shared, committer, &queue, &drains, Pen::Here(None));
+        let commit = CommitLoop::new(&shared, committer, &queue, (&drains, &keeps), Pen::Here(None));
         let (pool, reads) = Pool::stepped();
         let steps = Steps {
             shared: Arc::clone(&shared),

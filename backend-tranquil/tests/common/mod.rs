@@ -10,6 +10,7 @@ use backend_tranquil::io::{Clock, Env};
 use conformance::{Clock as _, Fixture, ManualClock, Options};
 
 pub mod disk;
+pub mod dying;
 pub mod story;
 pub mod town;
 

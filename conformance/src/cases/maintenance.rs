@@ -166,9 +166,9 @@ pub(crate) async fn maintenance_verify_finds_a_sound_store_sound(cx: Arc<Context
         cx.write(&mut alice, &[put(&format!("{i}"), &format!("{}", i % 7))]).await?;
     }
     cx.repo("bob").await?;
-    for level in [VerifyLevel::Quick, VerifyLevel::Deep] {
+    for level in [VerifyLevel::Quick, VerifyLevel::Deep, VerifyLevel::Repair] {
         let report = cx.db().verify(level).await?;
-        assert_eq!(report.problems, Vec::<String>::new());
+        assert_eq!((report.problems, report.healed), (Vec::new(), Vec::new()), "{level:?}");
         assert_eq!(report.repos, 2, "{level:?}");
     }
     let report = cx.db().verify(VerifyLevel::Deep).await?;

@@ -65,7 +65,7 @@ impl State {
     fn verify_blocks(&self, level: VerifyLevel, report: &mut VerifyReport) {
         for ((repo, cid), block) in &self.blocks {
             report.blocks += 1;
-            if level == VerifyLevel::Deep {
+            if level != VerifyLevel::Quick {
                 report.bytes += block.bytes.len() as u64;
                 check(report, cid.matches(&block.bytes), || format!("block {cid} of repo {repo} has other bytes"));
             }

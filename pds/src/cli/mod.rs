@@ -80,6 +80,9 @@ pub struct Verify {
     /// Read and hash every byte, and count every reference again.
     #[arg(long)]
     pub deep: bool,
+    /// Heal what is damaged, as far as there is a second witness of it; then check as with `--deep`.
+    #[arg(long)]
+    pub repair: bool,
     /// Print what was found as JSON.
     #[arg(long)]
     pub json: bool,

@@ -32,13 +32,14 @@ pub fn run(config: Config, command: Command) -> Result<Exit, Failure> {
 }
 
 async fn operate(config: Config, command: Command) -> Result<Exit> {
-    let session = Session::open(config).await?;
+    let repair = matches!(&command, Command::Verify(verify) if verify.repair);
+    let session = Session::open(config, repair).await?;
     session.end_on_interrupt();
     let done = match command {
         Command::Import(import) => import_all(&session, import).await,
         Command::Export(export) => export_one(&session, export).await,
         Command::Verify(verify) => {
-            let request = Request::Verify { deep: verify.deep };
+            let request = Request::Verify { deep: verify.deep, repair: verify.repair };
             plain(&session, "verify", request, verify.json).await
         }
         Command::Stats(args) => plain(&session, "stats", Request::Stats, args.json).await,

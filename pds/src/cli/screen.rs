@@ -102,14 +102,15 @@ pub fn words(outcome: &Outcome) -> String {
 }
 
 fn verified(v: &Verified) -> String {
-    let mut out = format!(
+    let mut out = v.healed.iter().map(|what| format!("healed: {what}\n")).collect::<String>();
+    out.push_str(&format!(
         "looked at {} repos, {} records, {} blocks, {} of blocks, {} events: ",
         v.repos,
         v.records,
         v.blocks,
         bytes(v.bytes),
         v.events
-    );
+    ));
     match v.problems.len() {
         0 => out.push_str("everything is in order"),
         n => {

@@ -31,13 +31,15 @@ enum Place {
 }
 
 impl Session {
-    /// Finds the server of the configuration's data directory, or opens the store.
+    /// Finds the server of the configuration's data directory, or opens the store; with `repair`, after its files were
+    /// healed.
     ///
     /// # Errors
     /// Those of the engine's open; [`Reason::Locked`] if something else holds the store.
-    pub async fn open(config: Config) -> Result<Self> {
+    pub async fn open(config: Config, repair: bool) -> Result<Self> {
         let place = match Client::connect(&config.data_directory).await? {
             Some(_) => Place::Server(config),
+            None if repair => Place::Store(crate::storage::open_repaired(&config.storage).await?),
             None => Place::Store(opened(config).await?),
         };
         Ok(Self { place, screen: Arc::new(Screen::new()), cancelled: watch::Sender::new(false) })

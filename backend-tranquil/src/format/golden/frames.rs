@@ -13,6 +13,7 @@ fn golden_headers() {
     check("header-events", &header(FileKind::Events, 17, 17, 0));
     check("header-hint", &header(FileKind::Hint, 2, 41, 0x0403_0201));
     check("header-event-index", &header(FileKind::EventIndex, 25, 17, 0));
+    check("header-parity", &header(FileKind::Parity, 2, 41, 0x0403_0201));
     check("header-snapshot", &header(FileKind::Snapshot, 100, 100, 0));
 }
 

@@ -46,6 +46,9 @@ pub enum Request {
     Verify {
         /// Every byte.
         deep: bool,
+        /// Every byte, and what is damaged is healed first.
+        #[serde(default)]
+        repair: bool,
     },
     /// Figures.
     Stats,
@@ -126,9 +129,13 @@ async fn look(backend: &dyn Backend, request: Request, follower: &dyn Follower) 
     match request {
         Request::Import { .. } => Err(Error::new(Reason::BadRequest, "an import changes the store")),
         Request::Export { did, since } => export(backend, &did, since, follower).await.map(Outcome::Exported),
-        Request::Verify { deep } => {
-            let level = if deep { VerifyLevel::Deep } else { VerifyLevel::Quick };
-            Ok(Outcome::Verified(Verified::new(backend.verify(level).await?, deep)))
+        Request::Verify { deep, repair } => {
+            let level = match (deep, repair) {
+                (_, true) => VerifyLevel::Repair,
+                (true, false) => VerifyLevel::Deep,
+                (false, false) => VerifyLevel::Quick,
+            };
+            Ok(Outcome::Verified(Verified::new(backend.verify(level).await?, level)))
         }
         Request::Stats => Ok(Outcome::Figures(backend.stats().await?.into())),
         Request::Checkpoint => {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use backend_api::{Cid, Did, RepoState, Stats, SweepReport, Tid, VerifyReport};
+use backend_api::{Cid, Did, RepoState, Stats, SweepReport, Tid, VerifyLevel, VerifyReport};
 use serde::{Deserialize, Serialize};
 
 /// What came of a request.
@@ -86,14 +86,16 @@ pub struct Verified {
     pub events: u64,
     /// What is wrong, one sentence each.
     pub problems: Vec<String>,
+    /// What was damaged and is whole again, one sentence each.
+    pub healed: Vec<String>,
 }
 
 impl Verified {
     /// From the backend's report.
     #[must_use]
-    pub fn new(report: VerifyReport, deep: bool) -> Self {
-        let VerifyReport { repos, records, blocks, bytes, events, problems } = report;
-        Self { deep, repos, records, blocks, bytes, events, problems }
+    pub fn new(report: VerifyReport, level: VerifyLevel) -> Self {
+        let VerifyReport { repos, records, blocks, bytes, events, problems, healed } = report;
+        Self { deep: level != VerifyLevel::Quick, repos, records, blocks, bytes, events, problems, healed }
     }
 }
 
