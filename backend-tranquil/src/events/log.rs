@@ -317,12 +317,15 @@ impl EventLog {
         Ok(out)
     }
 
-    /// Brings the sidecars of all segments up to what is durable of them, but for those that are named as done. Returns the
-    /// first event of the newest that ends no more: those before it are done.
-    pub fn cover(&self, done: u64) -> Result<u64> {
-        let segments: Vec<_> = self.read().segments.range(done..).map(|(_, segment)| Arc::clone(segment)).collect();
+    /// Brings the sidecars of the segments from event `from` on up to what is durable of them. Returns the first event of
+    /// the oldest that is to have more: those before it are done.
+    pub fn cover(&self, from: u64) -> Result<u64> {
+        let (segments, unsynced) = {
+            let state = self.read();
+            (state.segments.range(from..).map(|(_, segment)| Arc::clone(segment)).collect::<Vec<_>>(), state.unsynced)
+        };
         let disk = &*self.files.disk;
-        for segment in &segments {
+        for segment in segments {
             let (header, len) = (segment.header(), segment.synced());
             if len > 0 && !parity::is_covered(disk, segment.path(), &header, len) {
                 segment.check()?;
@@ -333,7 +336,7 @@ impl EventLog {
                 }
             }
         }
-        Ok(segments.last().map_or(done, |newest| newest.base))
+        Ok(from.max(unsynced))
     }
 
     /// The first event of the newest segment.

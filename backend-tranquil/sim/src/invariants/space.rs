@@ -52,12 +52,16 @@ pub fn files(files: &[(String, Vec<u8>)]) -> Held {
     for name in &names {
         let beside = |own: &str, other: &str| names.contains(name.replace(own, other).as_str());
         match *name {
-            "STORE" | "reserve" => {}
+            "STORE" | "STORE.copy" | "STORE.damaged" | "reserve" => {}
             name if name.ends_with("tmp") => leftovers.push(name),
             name if name.starts_with("log/torn-") || name.ends_with(".log") || name.ends_with(".segment") => {}
             name if name.ends_with(".hint") && beside(".hint", ".log") => {}
             name if name.ends_with(".index") && beside(".index", ".segment") => {}
-            name if name.ends_with(".hint") || name.ends_with(".index") => leftovers.push(name),
+            name if name.ends_with(".parity")
+                && [".log", ".segment", ".snapshot"].iter().any(|of| beside(".parity", of)) => {}
+            // What was healed is kept as it was.
+            name if name.contains(".damaged-") => {}
+            name if [".hint", ".index", ".parity"].iter().any(|end| name.ends_with(end)) => leftovers.push(name),
             name if name.ends_with(".snapshot") => snapshots += 1,
             name => return Err(violation(format!("nobody knows what {name} is for"))),
         }
