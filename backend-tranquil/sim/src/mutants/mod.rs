@@ -84,7 +84,10 @@ impl Gate {
 
     /// With no bug switched on nothing is caught.
     fn sound(&self) -> Result<(), String> {
-        let run = self.command(&self.sim(), &["--seeds", "20"]).output().map_err(|e| e.to_string())?;
+        let run = self
+            .command(&self.sim(), &["--seeds", "20", "--ledger", "ledger-with-bugs.txt"])
+            .output()
+            .map_err(|e| e.to_string())?;
         if run.status.success() {
             Ok(())
         } else {
@@ -96,7 +99,8 @@ impl Gate {
         let mut command = match catcher {
             Catcher::Sim(arguments) => {
                 let mut given: Vec<&str> = arguments.iter().map(String::as_str).collect();
-                given.push("--first-failure");
+                // A run with a bug in it is no run of this commit.
+                given.extend(["--first-failure", "--ledger", "ledger-with-bugs.txt"]);
                 self.command(&self.sim(), &given)
             }
             Catcher::Test(file, filter) => {
