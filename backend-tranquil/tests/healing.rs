@@ -297,7 +297,9 @@ async fn a_foreign_file_is_no_damage() {
     let (dir, _) = story().await;
     let (other, _) = story().await;
     let name = Path::new("log/0000000001.log");
-    let bad = harmed(dir.path(), |d| drop(fs::copy(other.path().join(name), d.join(name)).unwrap()));
+    let bad = harmed(dir.path(), |d| {
+        fs::copy(other.path().join(name), d.join(name)).unwrap();
+    });
     let error = read_all(small(bad.path())).await.unwrap_err();
     assert_eq!(error.reason(), Reason::WrongStore, "{error}");
     assert_eq!(fs::read(bad.path().join(name)).unwrap(), fs::read(other.path().join(name)).unwrap());
