@@ -140,11 +140,7 @@ pub(crate) async fn row_scopes_leave_out_expired_rows_before_the_limit(cx: Arc<C
     for scope in &scopes {
         assert_eq!(keys(&cx, scope, None, 2).await?, (vec!["p299".into(), "p599".into()], true), "{scope:?}");
         assert_eq!(keys(&cx, scope, Some(&row_key("p599")), 2).await?, (vec!["p899".into()], false), "{scope:?}");
-        assert_eq!(
-            keys(&cx, scope, None, 3).await?.1,
-            false,
-            "expired rows after the last are no next page: {scope:?}"
-        );
+        assert!(!keys(&cx, scope, None, 3).await?.1, "expired rows after the last are no next page: {scope:?}");
     }
     Ok(())
 }

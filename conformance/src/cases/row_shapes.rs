@@ -255,7 +255,7 @@ pub(crate) async fn row_takers_must_be_owners(cx: Arc<Context>) -> Outcome {
     cx.apply(&alice, vec![put_row(owned.clone())]).await?;
     cx.refused(&bob, vec![Op::TakeRow(owned.key.clone())], Reason::RowMismatch).await?;
     let receipt = cx.apply(&alice, vec![Op::TakeRow(owned.key.clone())]).await?;
-    assert_eq!(receipt.taken, [owned.clone()]);
+    assert_eq!(receipt.taken, std::slice::from_ref(&owned));
     cx.refused(&bob, vec![Op::TakeRow(owned.key)], Reason::RowMissing).await
 }
 

@@ -29,7 +29,7 @@ impl Twins {
 
     async fn apply(&self, mutation: Mutation) -> Result<Receipt> {
         let answers = (self.model.apply(mutation.clone()).await, self.cx.db().apply(mutation).await);
-        let told = |answer: &Result<Receipt>| answer.as_ref().map(Clone::clone).map_err(Error::reason);
+        let told = |answer: &Result<Receipt>| answer.clone().map_err(|e| e.reason());
         assert_eq!(told(&answers.0), told(&answers.1), "left: the model, right: the store");
         answers.1
     }
