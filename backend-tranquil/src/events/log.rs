@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::files::SegmentFiles;
 use super::ring::Ring;
-use super::segment::Segment;
+use super::segment::{Damage, Segment};
 use crate::format::StoreId;
 use crate::io::{Disk, failed};
 use crate::parity;
@@ -108,6 +108,14 @@ impl EventLog {
                 segments.insert(base, Arc::new(segment));
                 continue;
             }
+            // What a checkpoint does vouch for is looked at before anything is changed: of damage no second copy is made
+            // in its place.
+            if base <= durable {
+                let (segment, damage) = Segment::open(&files, &directory, store, base)?;
+                vouched(&segment, damage.as_ref(), durable)?;
+                segment.release();
+                files.forget(base);
+            }
             // What no checkpoint vouches for may be in the page cache only: it is trusted from fresh blocks.
             crate::io::rewrite(&*disk, &super::segment::path_of(&directory, base))?;
             let (segment, damage) = match Segment::open(&files, &directory, store, base) {
@@ -119,12 +127,7 @@ impl EventLog {
                 other => other?,
             };
             if let Some(damage) = damage {
-                if segment.next() <= durable {
-                    let (path, next) = (segment.path().display(), segment.next());
-                    let detail =
-                        format!("{path}: offset {}: event {next}: {}; nothing was changed", damage.offset, damage.why);
-                    return Err(Error::new(Reason::DataCorrupt, detail));
-                }
+                vouched(&segment, Some(&damage), durable)?;
                 segment.cut()?;
             }
             expected = Some(segment.next());
@@ -442,6 +445,18 @@ impl Pinned {
             Some(i) => self.segments[i].events(after, limit, bytes_max),
             None => Ok(Vec::new()),
         }
+    }
+}
+
+/// Refuses damage before the newest event that a checkpoint vouches for.
+fn vouched(segment: &Segment, damage: Option<&Damage>, durable: u64) -> Result<()> {
+    match damage {
+        Some(damage) if segment.next() <= durable => {
+            let (path, next) = (segment.path().display(), segment.next());
+            let detail = format!("{path}: offset {}: event {next}: {}; nothing was changed", damage.offset, damage.why);
+            Err(Error::new(Reason::DataCorrupt, detail))
+        }
+        _ => Ok(()),
     }
 }
 
