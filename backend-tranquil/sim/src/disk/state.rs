@@ -243,8 +243,10 @@ impl State {
         self.free_bytes.is_some()
     }
 
-    /// A file takes a name that another one has: what was copied from that one is as good as it was.
+    /// A file takes a name that another one has: what was copied from that one is as good as it was. A healed copy takes
+    /// the name in two steps.
     pub(super) fn inherit_harm(&mut self, inode: Inode, name: &str, directory: Inode) {
+        let name = name.strip_suffix(".healed").unwrap_or(name);
         let Some(old) = self.directory(directory).ok().and_then(|d| d.live.get(name).copied()) else { return };
         let Some(Node::File(old)) =
             self.nodes.get(&old).filter(|old| matches!(old, Node::File(f) if !f.harmed.is_empty()))
