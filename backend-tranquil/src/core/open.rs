@@ -75,7 +75,6 @@ pub fn open(env: Env, options: Options, open_kv: &OpenKv) -> Result<Opened> {
         env.disk.sync_directory(directory).map_err(|e| failed("sync", directory, &e))?;
     }
     let log = Arc::new(LogFiles::new(Arc::clone(&env.disk), paths.log.clone(), store));
-    remove_unbegun(&log)?;
     let is_new = log.numbers()?.is_empty();
     let counters = Counters::default();
     let kv = metadata(&env, &paths, &log, store, is_new, open_kv, &counters)?;
@@ -114,20 +113,6 @@ pub fn open(env: Env, options: Options, open_kv: &OpenKv) -> Result<Opened> {
     }
     let committer = Committer::new(Arc::clone(&shared), writer);
     Ok(Opened { shared, committer, checkpointer, keeper })
-}
-
-/// Removes a newest log file that a crash left before its header was durable: no cycle can be in it.
-fn remove_unbegun(log: &LogFiles) -> Result<()> {
-    let Some(number) = log.numbers()?.last().copied() else { return Ok(()) };
-    let path = log.path(number);
-    let file = log.disk().open(&path).map_err(|e| failed("open", &path, &e))?;
-    let fail = |e: std::io::Error| failed("read", &path, &e);
-    let head = read_up_to(&*file, HEADER_BYTES, 0).map_err(fail)?;
-    let begun = head.len() == HEADER_BYTES && head.iter().any(|b| *b != 0);
-    if begun || file.len().map_err(fail)? > HEADER_BYTES as u64 && !crate::log::is_zero(&*file, &path, 0)? {
-        return Ok(());
-    }
-    log.disk().remove(&path).map_err(|e| failed("remove", &path, &e))
 }
 
 /// The metadata store, rebuilt from a copy and the log if it is missing, damaged or not of this log.
