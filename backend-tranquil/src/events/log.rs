@@ -12,7 +12,7 @@ use super::ring::Ring;
 use super::segment::{Damage, Segment};
 use crate::format::StoreId;
 use crate::io::{Disk, failed};
-use crate::parity;
+use crate::parity::{self, Sidecar};
 
 /// Sealed segments that may wait for their sync: each keeps its descriptor.
 const UNSYNCED_MAX: usize = 16;
@@ -108,26 +108,27 @@ impl EventLog {
                 segments.insert(base, Arc::new(segment));
                 continue;
             }
-            // What a checkpoint does vouch for is looked at before anything is changed: of damage no second copy is made
-            // in its place.
-            if base <= durable {
+            // What is vouched for is looked at before anything is changed: of damage no second copy is made in its place.
+            let path = super::segment::path_of(&directory, base);
+            let covered = covered(&*disk, &path, store, base);
+            if base <= durable || covered > 0 {
                 let (segment, damage) = Segment::open(&files, &directory, store, base)?;
-                vouched(&segment, damage.as_ref(), durable)?;
+                vouched(&segment, damage.as_ref(), durable, covered)?;
                 segment.release();
                 files.forget(base);
             }
             // What no checkpoint vouches for may be in the page cache only: it is trusted from fresh blocks.
-            crate::io::rewrite(&*disk, &super::segment::path_of(&directory, base))?;
+            crate::io::rewrite(&*disk, &path)?;
             let (segment, damage) = match Segment::open(&files, &directory, store, base) {
-                Err(e) if base > durable && e.reason() == Reason::DataCorrupt => {
+                Err(e) if base > durable && covered == 0 && e.reason() == Reason::DataCorrupt => {
                     // Its header never became durable, so no checkpoint vouches for anything in it. It is begun again,
                     // not removed: where retention took all before it, its name is all that tells where the events end.
                     (Segment::create(&files, &directory, store, base)?, None)
                 }
                 other => other?,
             };
-            if let Some(damage) = damage {
-                vouched(&segment, Some(&damage), durable)?;
+            vouched(&segment, damage.as_ref(), durable, covered)?;
+            if damage.is_some() {
                 segment.cut()?;
             }
             expected = Some(segment.next());
@@ -448,16 +449,23 @@ impl Pinned {
     }
 }
 
-/// Refuses damage before the newest event that a checkpoint vouches for.
-fn vouched(segment: &Segment, damage: Option<&Damage>, durable: u64) -> Result<()> {
-    match damage {
-        Some(damage) if segment.next() <= durable => {
-            let (path, next) = (segment.path().display(), segment.next());
-            let detail = format!("{path}: offset {}: event {next}: {}; nothing was changed", damage.offset, damage.why);
-            Err(Error::new(Reason::DataCorrupt, detail))
-        }
-        _ => Ok(()),
-    }
+/// Up to where the sidecar of a segment covers it. Sidecars are made of what is durable: none of that is a tail that a
+/// crash tore, whatever a checkpoint says.
+fn covered(disk: &dyn Disk, path: &Path, store: StoreId, base: u64) -> u64 {
+    let sidecar = Sidecar::open(disk, path, store).filter(|sidecar| sidecar.header.number == base);
+    sidecar.map_or(0, |sidecar| sidecar.covered())
+}
+
+/// Refuses damage before the newest event that a checkpoint vouches for, or within what the sidecar covers.
+fn vouched(segment: &Segment, damage: Option<&Damage>, durable: u64, covered: u64) -> Result<()> {
+    let (next, end) = (segment.next(), segment.len());
+    let why = match damage {
+        Some(damage) if next <= durable || damage.offset < covered => damage.why,
+        None if end < covered => "its sidecar tells of more",
+        _ => return Ok(()),
+    };
+    let detail = format!("{}: offset {end}: event {next}: {why}; nothing was changed", segment.path().display());
+    Err(Error::new(Reason::DataCorrupt, detail))
 }
 
 /// The segments in a directory, by the number of their first event, in order.

@@ -104,13 +104,16 @@ impl FileNode {
         right
     }
 
-    /// This file takes the name of another: what was copied from a harmed sector of that one is harmed here, too.
+    /// This file takes the name of another: what was copied from a harmed sector of that one, and not mended, is harmed here,
+    /// too.
     pub fn inherit(&mut self, from: &Self) {
         for (sector, on_disk) in &from.harmed.0 {
             let (source, copied) = (sector_of(&from.live, *sector), sector_of(&self.live, *sector));
             let mut right = from.right(*sector, on_disk);
             right.truncate(copied.len());
-            if right.len() == copied.len() && source.starts_with(copied) && right != copied {
+            let is_from_there = source.len() >= copied.len()
+                && copied.iter().zip(source).zip(&right).all(|((b, s), r)| b == s || b == r);
+            if right.len() == copied.len() && is_from_there && right != copied {
                 self.harmed.add(*sector, right);
             }
         }
