@@ -83,6 +83,28 @@ async fn a_flipped_byte_of_a_log_file_is_healed_at_open() {
     }
 }
 
+/// A copy of the metadata that cannot be read is passed over, and with it goes what vouched for the events. What lies
+/// behind damage in a segment is no torn tail all the same: its sidecar was made of what was durable.
+#[tokio::test]
+async fn a_damaged_segment_is_healed_also_where_no_checkpoint_vouches_for_it() {
+    let (dir, before) = story().await;
+    fs::remove_dir_all(dir.path().join("snapshots")).unwrap();
+    let segments = with_ending(&dir.path().join("events"), "segment");
+    assert!(segments.len() > 1, "a sealed segment, and the newest");
+    for segment in [&segments[0], &segments[segments.len() - 1]] {
+        let (name, right) = (segment.strip_prefix(dir.path()).unwrap().to_owned(), fs::read(segment).unwrap());
+        for at in [9, 64, right.len() / 2, right.len() - 1] {
+            let bad = harmed(dir.path(), |d| change(&d.join(&name), at, 1));
+            heals(small(bad.path()), &name, &before, &right, &format!("{} byte {at}", name.display())).await;
+        }
+        let short = harmed(dir.path(), |d| {
+            let file = fs::OpenOptions::new().write(true).open(d.join(&name)).unwrap();
+            file.set_len(64).unwrap();
+        });
+        heals(small(short.path()), &name, &before, &right, &format!("{} cut off", name.display())).await;
+    }
+}
+
 /// A store with one log file of several stripes, closed.
 async fn large_story(stripes: usize) -> (tempfile::TempDir, Vec<SnapshotItem>, PathBuf, Vec<u8>) {
     let dir = tempfile::tempdir().unwrap();
