@@ -34,7 +34,7 @@ const BANS: &[Ban] = &[
             // Deadlines of a connection, on the async runtime's clock.
             "pds/src/firehose.rs",
             // A child is killed at a moment in time.
-            "pds/tests/cli_kill_support/writer.rs",
+            "pds/tests/cli/kill/support/writer.rs",
         ],
     },
     Ban {
@@ -45,11 +45,11 @@ const BANS: &[Ban] = &[
             // Another program's state is waited for; a drop has no other way to wait.
             "backend-postgres/fixture/src/",
             // A child's output is read while it runs.
-            "backend-postgres/tests/processes/main.rs",
+            "backend-postgres/tests/sql/processes/mod.rs",
             "backend-tranquil/src/runtime/",
             "pds/src/bench/",
             // A child's output is read while it is killed.
-            "pds/tests/cli_kill_support/writer.rs",
+            "pds/tests/cli/kill/support/writer.rs",
         ],
     },
     Ban {

@@ -25,14 +25,14 @@ pub fn is_postgres() -> bool {
     chosen() == Some(BackendName::Postgres)
 }
 
-/// Runs all tests of this program once more, on another engine.
-pub fn once_more_on(engine: &str) {
+/// Runs the tests of this program once more, on another engine; but for those whose names start with one of these.
+pub fn once_more_on(engine: &str, skipped: &[&str]) {
     // What was started once more is not started once more.
     if std::env::var_os(ENGINE).is_some() || (engine == "postgres" && !postgres_fixture::available()) {
         return;
     }
     let mut program = Command::new(std::env::current_exe().unwrap());
-    program.env(ENGINE, engine);
+    program.env(ENGINE, engine).args(skipped.iter().flat_map(|name| ["--skip", name]));
     if let Ok(server) = postgres_fixture::server() {
         program.env("DATABASE_URL", server.admin_url());
     }

@@ -19,5 +19,5 @@ mod support;
 
 #[test]
 fn everything_once_more_on_postgres() {
-    engine::once_more_on("postgres");
+    engine::once_more_on("postgres", &[]);
 }

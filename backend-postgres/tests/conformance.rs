@@ -1,7 +1,0 @@
-//! The SQL engine passes the whole suite.
-
-mod common;
-
-use common::PostgresFixture;
-
-conformance::suite!(PostgresFixture::new());

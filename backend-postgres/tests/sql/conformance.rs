@@ -1,0 +1,5 @@
+//! The SQL engine passes the whole suite.
+
+use crate::common::PostgresFixture;
+
+conformance::suite!(PostgresFixture::new());

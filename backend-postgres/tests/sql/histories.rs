@@ -1,0 +1,26 @@
+//! Random histories: the SQL engine and the in-memory model answer alike in everything.
+
+use crate::common::{OPTIONS, PostgresFixture};
+use conformance::ModelFixture;
+use conformance::history::differential;
+
+fn compare(seeds: std::ops::RangeInclusive<u64>) {
+    if !postgres_fixture::available() {
+        return;
+    }
+    for seed in seeds {
+        differential(|| ModelFixture::new(OPTIONS), PostgresFixture::new, seed, 250);
+    }
+}
+
+// Two tests, so that two cores share them: 4,000 steps, and 16,000 of the embedded engine.
+
+#[test]
+fn conformance_histories() {
+    compare(1..=8);
+}
+
+#[test]
+fn conformance_histories_of_other_seeds() {
+    compare(9..=16);
+}

@@ -1,0 +1,135 @@
+//! Every statement that a host makes often uses an index, at 1,000,000 records: by its plan, not by its time.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use crate::common::{SHORT, database, tables};
+use backend_postgres::PLANNING;
+use postgres_fixture::available;
+use serde_json::Value;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
+
+/// Statements that read tables whole, and why they may. Every other file of `sql/` must not.
+const WHOLE: &[(&str, &str)] = &[
+    ("snapshot_", "a copy of everything"),
+    ("verify_", "a check of everything"),
+    ("stats", "asked for by an operator"),
+];
+
+/// A thousand accounts of a thousand records each, and about as much of everything else.
+const FILL: &str = include_str!("plans/fill.sql");
+
+async fn run(connection: &mut PgConnection, name: &str, sql: String) -> Vec<sqlx::postgres::PgRow> {
+    let found = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(connection).await;
+    found.unwrap_or_else(|e| panic!("{name}: {e}"))
+}
+
+/// The plan that is kept for a prepared statement: no value has a part in it.
+async fn plan(connection: &mut PgConnection, name: &str, sql: &str) -> Value {
+    // One place of a row's lists stands for the four.
+    let sql = sql.replace("{n}", "0");
+    run(connection, name, format!("PREPARE hot AS {sql}")).await;
+    let values = (1..).take_while(|n| sql.contains(&format!("${n}"))).map(|_| "NULL").collect::<Vec<_>>().join(", ");
+    let values = if values.is_empty() { values } else { format!("({values})") };
+    let rows = run(connection, name, format!("EXPLAIN (FORMAT JSON) EXECUTE hot{values}")).await;
+    run(connection, name, "DEALLOCATE hot".to_owned()).await;
+    let text: String = rows[0].get_unchecked(0);
+    let plans: Value = serde_json::from_str(&text).unwrap();
+    plans[0]["Plan"].clone()
+}
+
+/// What is long.
+struct Long {
+    tables: Vec<String>,
+    /// The first column of each index: what does not name it goes through all of the index.
+    leading: HashMap<String, String>,
+}
+
+impl Long {
+    async fn read(connection: &mut PgConnection) -> Self {
+        let mut tables = tables(connection).await;
+        tables.retain(|table| !SHORT.contains(&table.as_str()));
+        let sql = "SELECT c.relname::text, a.attname::text FROM pg_class AS c JOIN pg_attribute AS a \
+                   ON a.attrelid = c.oid AND a.attnum = 1 \
+                   WHERE c.relkind = 'i' AND c.relnamespace = 'public'::regnamespace";
+        let rows = sqlx::query(sql).fetch_all(connection).await.unwrap();
+        Self { tables, leading: rows.iter().map(|row| (row.get(0), row.get(1))).collect() }
+    }
+
+    fn is_bounded(&self, node: &Value) -> bool {
+        let text = |field: &str| node[field].as_str().unwrap_or_default();
+        let condition = text("Index Cond");
+        let words = condition.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let leading = self.leading.get(text("Index Name"));
+        leading.is_some_and(|leading| words.into_iter().any(|word| word == leading))
+    }
+}
+
+/// The long tables that a plan reads from one end: by no index, or by all of one.
+fn whole_reads(node: &Value, long: &Long, out: &mut Vec<String>) {
+    let text = |field: &str| node[field].as_str().unwrap_or_default();
+    let (kind, table) = (text("Node Type"), text("Relation Name"));
+    let is_bounded = match kind {
+        "Index Scan" | "Index Only Scan" => long.is_bounded(node),
+        // What is below it says so.
+        "Bitmap Heap Scan" => true,
+        kind => !kind.ends_with("Scan"),
+    };
+    if !is_bounded && long.tables.iter().any(|name| name == table) {
+        out.push(format!("{kind} of {table}"));
+    }
+    let is_ours = long.leading.contains_key(text("Index Name"));
+    if kind == "Bitmap Index Scan" && is_ours && !long.is_bounded(node) {
+        out.push(format!("{kind} of {}", text("Index Name")));
+    }
+    for child in node["Plans"].as_array().into_iter().flatten() {
+        whole_reads(child, long, out);
+    }
+}
+
+/// Name and text of every statement.
+fn statements() -> Vec<(String, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql");
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut found: Vec<_> = files
+        .map(|path| (path.file_stem().unwrap().to_str().unwrap().to_owned(), std::fs::read_to_string(path).unwrap()))
+        .collect();
+    found.sort();
+    found
+}
+
+#[tokio::test]
+async fn hot_statements_use_indexes_at_a_million_records() {
+    if !available() {
+        return;
+    }
+    let database = database().await;
+    let options: PgConnectOptions = database.url().parse().unwrap();
+    let mut connection = PgConnection::connect_with(&options.options(PLANNING)).await.unwrap();
+    sqlx::raw_sql(FILL).execute(&mut connection).await.unwrap();
+    let long = Long::read(&mut connection).await;
+    let (mut hot, mut wrong) = (0, Vec::new());
+    for (name, sql) in statements() {
+        if WHOLE.iter().any(|(whole, _)| name.starts_with(whole)) || name == "create_migrations" {
+            continue;
+        }
+        let plan = plan(&mut connection, &name, &sql).await;
+        let mut found = Vec::new();
+        whole_reads(&plan, &long, &mut found);
+        wrong.extend(found.into_iter().map(|found| format!("{name}: {found}\n{plan:#}")));
+        hot += 1;
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(hot > 50, "{hot} statements");
+    // A guard that finds nothing is none.
+    for naive in [
+        "SELECT count(*) FROM records WHERE cid = $1",
+        "SELECT path FROM records ORDER BY repo, path LIMIT $1",
+        "SELECT b.cid FROM unnest($1::bytea[]) AS k (cid) JOIN blocks AS b ON b.cid = k.cid",
+    ] {
+        let mut found = Vec::new();
+        whole_reads(&plan(&mut connection, "naive", naive).await, &long, &mut found);
+        assert!(!found.is_empty(), "{naive}");
+    }
+}

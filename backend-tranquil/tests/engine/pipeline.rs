@@ -1,0 +1,215 @@
+//! Cycles that are planned on top of each other, and drains that end otherwise than they say.
+
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+
+use crate::common::disk::{Fault, FaultDisk, Faults};
+use crate::common::story::{Person, copy, key, small};
+use crate::stepped_store::{CountingKv, Stepped};
+use backend_api::{
+    AccountName, Accounts, Error, Expect, Maintenance, Mutation, Op, Reason, Receipt, Result, Row, RowKind,
+    VerifyLevel, Writes,
+};
+use backend_tranquil::io::Env;
+use backend_tranquil::stepped::{MetaKv, MetaSnapshot, Part, Steps};
+use backend_tranquil::{Options, Tranquil};
+use conformance::create_account;
+use conformance::scene::did;
+
+type Run = Vec<(Vec<u8>, Option<Vec<u8>>)>;
+
+fn alice(op: Op, n: u64) -> Mutation {
+    Mutation { did: did("alice"), key: key(n), ops: vec![op], blocks: Vec::new() }
+}
+
+fn put(n: u64, bytes: usize) -> Mutation {
+    let mut row = Row::new(RowKind::Session, format!("row {n}").as_bytes(), vec![7; bytes]);
+    row.owner = Some(did("alice"));
+    alice(Op::PutRow { row, expect: Expect::Any }, n)
+}
+
+/// Takes steps until a call is answered.
+fn run<T>(steps: &Steps, call: impl Future<Output = T>) -> T {
+    let mut call = std::pin::pin!(call);
+    loop {
+        if let Poll::Ready(answer) = call.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            return answer;
+        }
+        let moved = Part::ALL.into_iter().filter(|part| steps.step(*part)).count();
+        assert!(moved > 0, "a call waits and there is nothing to do");
+    }
+}
+
+/// One cycle does not fit, and the next, planned at once, would: nothing is written behind bytes that are not there.
+#[test]
+fn a_cycle_without_room_leaves_no_hole() {
+    let (dir, faults) = (tempfile::tempdir().unwrap(), Arc::<Faults>::default());
+    let env = Env { disk: Arc::new(FaultDisk(Arc::clone(&faults))), ..Env::real() };
+    let s = Stepped::open_in(env, Options { log_file_bytes: 64 << 10, cycle_mutations_max: 2, ..small(dir.path()) });
+    s.run(s.store.apply(alice(create_account("alice"), 1))).unwrap();
+    s.run(s.store.apply(put(2, 40_000))).unwrap();
+    faults.set(Some(Fault::NoRoom(".log")));
+    type Call<'a> = Pin<Box<dyn Future<Output = Result<Receipt>> + Send + 'a>>;
+    let mut calls: Vec<Call<'_>> =
+        [put(3, 20_000), put(4, 20_000), put(5, 100)].map(|m| Box::pin(s.store.apply(m)) as Call<'_>).into();
+    let poll = |calls: &mut Vec<Call<'_>>| {
+        let mut context = Context::from_waker(Waker::noop());
+        calls.iter_mut().map(|call| call.as_mut().poll(&mut context)).collect::<Vec<_>>()
+    };
+    assert!(poll(&mut calls).iter().all(Poll::is_pending));
+    while s.steps.step(Part::Commit) {}
+    for answer in poll(&mut calls) {
+        let Poll::Ready(answer) = answer else { panic!("every call is answered") };
+        assert_eq!(answer.unwrap_err().reason(), Reason::StorageFull);
+    }
+    drop(calls);
+    faults.set(None);
+    assert!(s.steps.step(Part::Drain), "it looks for space");
+    s.run(s.store.apply(put(6, 100))).unwrap();
+    let killed = tempfile::tempdir().unwrap();
+    copy(dir.path(), killed.path());
+    Tranquil::open(small(killed.path())).expect("what was acknowledged can be read to its end");
+}
+
+/// A store whose ingestion says that it failed, once, and shows what it did only when it is opened again.
+#[derive(Clone, Default)]
+struct Hiding {
+    live: CountingKv,
+    fails: Arc<AtomicBool>,
+    hurt: Arc<AtomicBool>,
+    /// Reopenings that a reader puts off.
+    put_off: Arc<AtomicU64>,
+    hidden: Arc<Mutex<Option<Run>>>,
+}
+
+impl MetaKv for Hiding {
+    fn ingest(&self, run: &mut dyn Iterator<Item = (Vec<u8>, Option<Vec<u8>>)>) -> Result<()> {
+        if self.fails.swap(false, Ordering::SeqCst) {
+            *self.hidden.lock().unwrap() = Some(run.collect());
+            self.hurt.store(true, Ordering::SeqCst);
+            return Err(Error::new(Reason::StorageFull, "told to have failed"));
+        }
+        self.live.ingest(run)
+    }
+
+    fn snapshot(&self) -> Arc<dyn MetaSnapshot> {
+        self.live.snapshot()
+    }
+
+    fn disk_bytes(&self) -> u64 {
+        0
+    }
+
+    fn close(&self) {}
+
+    fn is_worn(&self, _: bool) -> bool {
+        self.hurt.load(Ordering::SeqCst)
+    }
+
+    fn reopen(&self, _: bool) -> Result<bool> {
+        let less = |left: u64| left.checked_sub(1);
+        if self.put_off.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less).is_ok() {
+            return Ok(false);
+        }
+        if let Some(run) = self.hidden.lock().unwrap().take() {
+            self.live.ingest(&mut run.into_iter())?;
+        }
+        self.hurt.store(false, Ordering::SeqCst);
+        Ok(true)
+    }
+}
+
+fn open(env: Env, directory: &Path, kv: &(impl MetaKv + Clone + 'static)) -> (Arc<Tranquil>, Steps) {
+    let opened = kv.clone();
+    let open_kv = move |path: &Path| -> Result<Arc<dyn MetaKv>> {
+        std::fs::create_dir_all(path).unwrap();
+        Ok(Arc::new(opened.clone()))
+    };
+    let (store, steps) = Tranquil::open_stepped(env, small(directory), open_kv).unwrap();
+    (store, steps)
+}
+
+/// However late it shows that a drain was done, it is not done again.
+#[test]
+fn a_drain_that_was_done_and_said_otherwise_is_not_done_twice() {
+    for put_off in 0..3 {
+        let dir = tempfile::tempdir().unwrap();
+        let kv = Hiding::default();
+        let (store, steps) = open(Env::real(), dir.path(), &kv);
+        run(&steps, async {
+            let mut alice = Person::create(&*store, "alice", 1).await.unwrap();
+            for i in 0..5 {
+                alice.post(&*store, &format!("note {i}")).await.unwrap();
+            }
+            kv.put_off.store(put_off, Ordering::SeqCst);
+            kv.fails.store(true, Ordering::SeqCst);
+            assert_eq!(store.checkpoint().await.unwrap_err().reason(), Reason::StorageFull);
+            store.checkpoint().await.unwrap();
+            let report = store.verify(VerifyLevel::Deep).await.unwrap();
+            assert!(report.problems.is_empty(), "put off {put_off} times: {report:?}");
+        });
+    }
+}
+
+/// A store that cannot be opened again at the first attempt after a full disk, as for want of a descriptor.
+#[derive(Clone, Default)]
+struct Stubborn {
+    live: CountingKv,
+    sparing: Arc<AtomicBool>,
+    failed: Arc<AtomicBool>,
+}
+
+impl MetaKv for Stubborn {
+    fn ingest(&self, run: &mut dyn Iterator<Item = (Vec<u8>, Option<Vec<u8>>)>) -> Result<()> {
+        self.live.ingest(run)
+    }
+
+    fn snapshot(&self) -> Arc<dyn MetaSnapshot> {
+        self.live.snapshot()
+    }
+
+    fn disk_bytes(&self) -> u64 {
+        0
+    }
+
+    fn close(&self) {}
+
+    fn is_worn(&self, sparing: bool) -> bool {
+        self.sparing.load(Ordering::SeqCst) != sparing
+    }
+
+    fn reopen(&self, sparing: bool) -> Result<bool> {
+        if !sparing && !self.failed.swap(true, Ordering::SeqCst) {
+            return Err(Error::new(Reason::ReadFailed, "too many open files"));
+        }
+        self.sparing.store(sparing, Ordering::SeqCst);
+        Ok(true)
+    }
+}
+
+/// What fails once at the end of a full disk is tried again.
+#[test]
+fn one_failed_reopening_after_a_full_disk_is_tried_again() {
+    let (dir, faults) = (tempfile::tempdir().unwrap(), Arc::<Faults>::default());
+    let env = Env { disk: Arc::new(FaultDisk(Arc::clone(&faults))), ..Env::real() };
+    let kv = Stubborn::default();
+    let (store, steps) = open(env, dir.path(), &kv);
+    run(&steps, async {
+        store.apply(alice(create_account("alice"), 1)).await.unwrap();
+        store.checkpoint().await.unwrap();
+        faults.quota(Some(0));
+        assert_eq!(store.apply(put(2, 60_000)).await.unwrap_err().reason(), Reason::StorageFull);
+        // Opened again, sparing.
+        drop(store.checkpoint().await);
+        faults.quota(None);
+        // One of these meets the failure, and the next one goes on.
+        drop(store.checkpoint().await);
+        drop(store.checkpoint().await);
+        assert!(kv.failed.load(Ordering::SeqCst), "the reopening failed once");
+        store.apply(put(3, 100)).await.unwrap();
+        assert!(store.account(&AccountName::Did(did("alice"))).await.unwrap().is_some());
+    });
+}

@@ -1,0 +1,143 @@
+//! Reads beside writes: each sees one state, whatever is committed and forgotten meanwhile, and none touches a file on its
+//! caller's thread (promise P4; no call blocks an async runtime).
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use crate::common::story::{Person, small};
+use crate::stepped_store::Stepped;
+use backend_api::{
+    AccountName, Accounts, At, BlockReads, Blocks, Changes, Did, Maintenance, Pos, RecordQuery, Records, Repos, RowKey,
+    RowKind, Rows, VerifyLevel,
+};
+use backend_tranquil::Options;
+use conformance::scene::{content, nsid, path};
+
+/// History is forgotten as soon as it is history.
+fn forgetful(directory: &std::path::Path) -> Options {
+    Options { history_window_us: 0, hot_bytes: 0, ..small(directory) }
+}
+
+/// A store with alice's seven notes in it, drained; and from now on, between two reads of the metadata, each of her notes
+/// is written anew, and what was there before is forgotten.
+fn restless(dir: &tempfile::TempDir) -> (Stepped, Did, Arc<AtomicU64>) {
+    let db = Stepped::open(forgetful(dir.path()));
+    let mut alice = db.run(Person::create(&*db.store, "alice", 0)).unwrap();
+    for i in 0..7 {
+        db.run(alice.post(&*db.store, &format!("note {i}"))).unwrap();
+    }
+    db.run(db.store.checkpoint()).unwrap();
+    let (did, alice) = (alice.repo.did.clone(), Mutex::new(alice));
+    let (between, times) = (db.clone(), Arc::new(AtomicU64::new(0)));
+    let counted = Arc::clone(&times);
+    db.kv.asked.between(move || {
+        let n = counted.fetch_add(1, Ordering::SeqCst);
+        // Enough to come between any two; a read must end all the same.
+        if n < 40 {
+            for i in 0..7 {
+                between.run(alice.lock().unwrap().post(&*between.store, &format!("again {n} {i}"))).unwrap();
+            }
+            between.run(between.store.sweep(10_000)).unwrap();
+        }
+    });
+    (db, did, times)
+}
+
+#[test]
+fn a_record_is_read_in_one_state() {
+    let dir = tempfile::tempdir().unwrap();
+    let (db, alice, times) = restless(&dir);
+    for rkey in 0..7 {
+        let record = db.run(db.store.record(&alice, &path(&format!("com.example.note/{rkey}")))).unwrap().unwrap();
+        assert!(record.cid.matches(&record.bytes));
+    }
+    assert!(times.load(Ordering::SeqCst) > 1, "something came between");
+}
+
+#[test]
+fn a_page_of_records_has_no_hole() {
+    let dir = tempfile::tempdir().unwrap();
+    let (db, alice, times) = restless(&dir);
+    let query = RecordQuery { collection: nsid("com.example.note"), after: None, reverse: false, limit: 5 };
+    let page = db.run(db.store.records(&alice, &query)).unwrap();
+    assert_eq!((page.items.len(), page.next.is_some()), (5, true));
+    assert!(times.load(Ordering::SeqCst) > 1, "something came between");
+}
+
+#[test]
+fn a_repo_is_read_in_one_state() {
+    let dir = tempfile::tempdir().unwrap();
+    let (db, alice, times) = restless(&dir);
+    for at in [At::Head, At::Time(backend_api::Micros(u64::MAX))] {
+        let repo = db.run(db.store.repo(&alice, at)).unwrap().expect("a repo that is there has a head");
+        assert_eq!(repo.counters.records, 7);
+    }
+    assert!(times.load(Ordering::SeqCst) > 1, "something came between");
+}
+
+#[test]
+fn verify_sees_one_state_whatever_is_committed_and_swept_meanwhile() {
+    let dir = tempfile::tempdir().unwrap();
+    let (db, _, times) = restless(&dir);
+    let report = db.run(db.store.verify(VerifyLevel::Deep)).unwrap();
+    assert_eq!(report.problems, Vec::<String>::new());
+    assert!(times.load(Ordering::SeqCst) > 10, "something came between");
+}
+
+/// Every call that reads a few keys is answered at once from memory, and never from the store or a file.
+#[test]
+fn what_is_not_in_memory_is_read_by_threads_of_the_engine() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = Stepped::open(Options { hot_bytes: 1 << 20, ..small(dir.path()) });
+    let mut alice = db.run(Person::create(&*db.store, "alice", 0)).unwrap();
+    db.run(alice.post(&*db.store, "a note")).unwrap();
+    let (did, note) = (alice.repo.did.clone(), path("com.example.note/1"));
+    let (name, row) = (AccountName::Did(did.clone()), RowKey { kind: RowKind::Session, key: b"alice".to_vec() });
+    let cid = [content("a note").cid()];
+    let s = &*db.store;
+    // All of it is in the memtable, but for the block's bytes.
+    assert!(db.at_once(s.account(&name)).unwrap().unwrap().is_some());
+    assert!(db.at_once(s.row(&row)).unwrap().unwrap().is_some());
+    assert!(db.at_once(s.row_unique(RowKind::Session, 0, b"token of alice")).unwrap().unwrap().is_some());
+    assert!(db.at_once(s.repo(&did, At::Head)).unwrap().unwrap().is_some());
+    assert!(db.at_once(s.record(&did, &note)).is_none(), "its bytes are in a file");
+    assert!(db.run(s.record(&did, &note)).unwrap().is_some());
+    assert!(db.at_once(s.record(&did, &note)).unwrap().unwrap().is_some(), "and now in the hot tier");
+    assert!(db.at_once(s.blocks(&did, &cid, Blocks::Live)).unwrap().unwrap()[0].is_some());
+    // None of it is.
+    db.run(s.checkpoint()).unwrap();
+    let gets = db.kv.asked.gets.load(Ordering::SeqCst);
+    assert!(db.at_once(s.account(&name)).is_none());
+    assert!(db.at_once(s.row(&row)).is_none());
+    assert!(db.at_once(s.row_unique(RowKind::Session, 0, b"token of alice")).is_none());
+    assert!(db.at_once(s.repo(&did, At::Head)).is_none());
+    assert!(db.at_once(s.record(&did, &note)).is_none());
+    assert!(db.at_once(s.blocks(&did, &cid, Blocks::Live)).is_none());
+    assert_eq!(db.kv.asked.gets.load(Ordering::SeqCst), gets, "nothing was read on this thread");
+    assert!(db.run(s.record(&did, &note)).unwrap().is_some());
+}
+
+/// The feed is read while log files are sealed and begun under it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_change_feed_is_whole_while_log_files_begin() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = backend_tranquil::Tranquil::open(Options { log_file_bytes: 1 << 10, ..small(dir.path()) }).unwrap();
+    let mut alice = Person::create(&*store, "alice", 0).await.unwrap();
+    let writer = {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move {
+            for i in 0..300 {
+                alice.post(&*store, &format!("note {i}")).await.unwrap();
+            }
+        })
+    };
+    let mut after = 0;
+    while after < 301 {
+        let changes = store.changes(Pos(after), 3, 1 << 20).await.unwrap();
+        for change in changes {
+            after += 1;
+            assert_eq!(change.stamp.pos, Pos(after));
+        }
+    }
+    writer.await.unwrap();
+}

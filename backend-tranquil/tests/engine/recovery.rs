@@ -1,0 +1,318 @@
+//! What harm to the files may do, and what not (promises P1, P4, P7).
+
+use std::fs;
+use std::path::Path;
+
+use crate::common::story::{closed_story, copy, files, read_all, roomy, small, with_ending, write_story};
+use backend_api::{Reason, SnapshotItem};
+use backend_tranquil::{Options, Tranquil};
+use conformance::digest::difference;
+use conformance::snapshot;
+
+fn assert_same(before: &[SnapshotItem], after: &[SnapshotItem], what: &str) {
+    assert_eq!(difference(before, after), None, "{what}");
+}
+
+/// A copy of a directory, with harm done to it, and nothing to heal it from: what is healed is in `tests/healing.rs`.
+fn harmed(from: &Path, harm: impl FnOnce(&Path)) -> tempfile::TempDir {
+    let to = tempfile::tempdir().unwrap();
+    copy(from, to.path());
+    for sidecar in with_ending(to.path(), "parity") {
+        fs::remove_file(sidecar).unwrap();
+    }
+    harm(to.path());
+    to
+}
+
+fn flip(path: &Path, at: usize, bit: u32) {
+    let mut bytes = fs::read(path).unwrap();
+    bytes[at] ^= 1 << bit;
+    fs::write(path, bytes).unwrap();
+}
+
+#[tokio::test]
+async fn a_missing_metadata_store_is_rebuilt_from_the_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let before = closed_story(small(dir.path()), 60).await;
+    fs::remove_dir_all(dir.path().join("meta")).unwrap();
+    let store = Tranquil::open(small(dir.path())).unwrap();
+    let counters = backend_api::Maintenance::stats(&*store).await.unwrap().counters;
+    let counter = |name: &str| counters.iter().find(|(n, _)| n == name).unwrap().1;
+    assert_eq!((counter("rebuilt"), counter("replayed")), (1, 63));
+    assert_same(&before, &snapshot(&*store).await.unwrap(), "rebuilt");
+}
+
+#[tokio::test]
+async fn a_missing_metadata_store_is_rebuilt_from_a_copy_and_the_log_after_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = || Options { snapshot_log_bytes_min: 1, memtable_bytes_max: 16 << 10, ..small(dir.path()) };
+    let before = closed_story(options(), 120).await;
+    let copies = with_ending(&dir.path().join("snapshots"), "snapshot");
+    assert!(!copies.is_empty(), "a copy was written");
+    fs::remove_dir_all(dir.path().join("meta")).unwrap();
+    let store = Tranquil::open(options()).unwrap();
+    let counters = backend_api::Maintenance::stats(&*store).await.unwrap().counters;
+    let replayed = counters.iter().find(|(n, _)| n == "replayed").unwrap().1;
+    assert!(replayed < 123, "only what came after the copy was replayed: {replayed}");
+    assert_same(&before, &snapshot(&*store).await.unwrap(), "rebuilt from a copy");
+    backend_api::Maintenance::close(&*store).await.unwrap();
+    // Damaged copies are passed over: the log alone is enough.
+    for copy in with_ending(&dir.path().join("snapshots"), "snapshot") {
+        let len = fs::metadata(&copy).unwrap().len() as usize;
+        flip(&copy, len / 2, 3);
+    }
+    fs::remove_dir_all(dir.path().join("meta")).unwrap();
+    assert_same(&before, &read_all(options()).await.unwrap(), "rebuilt past damaged copies");
+}
+
+#[tokio::test]
+async fn a_damaged_metadata_store_never_gives_a_wrong_answer() {
+    let dir = tempfile::tempdir().unwrap();
+    let before = closed_story(small(dir.path()), 30).await;
+    let meta = dir.path().join("meta");
+    let (mut said, mut healed, mut harmless) = (0, 0, 0);
+    for file in files(&meta) {
+        let len = fs::metadata(&file).unwrap().len() as usize;
+        let name = file.strip_prefix(dir.path()).unwrap().to_owned();
+        // Every sort of file, from its first byte to its last; large ones in steps.
+        for at in (0..len).step_by((len / 24).max(1)) {
+            let bad = harmed(dir.path(), |d| flip(&d.join(&name), at, (at % 8) as u32));
+            match read_all(small(bad.path())).await {
+                Ok(after) => {
+                    assert_same(&before, &after, &format!("{} byte {at}", name.display()));
+                    harmless += 1;
+                }
+                Err(e) => {
+                    let sorts = [Reason::DataCorrupt, Reason::ReadFailed, Reason::Closed];
+                    assert!(sorts.contains(&e.reason()), "{} byte {at}: {e}", name.display());
+                    said += 1;
+                }
+            }
+            fs::remove_dir_all(bad.path().join("meta")).unwrap();
+            if at % 5 == 0 {
+                let after = read_all(small(bad.path())).await.unwrap();
+                assert_same(&before, &after, &format!("{} byte {at}, rebuilt", name.display()));
+                healed += 1;
+            }
+        }
+    }
+    assert!(said > 0 && healed > 10 && harmless > 0, "{said} said, {healed} healed, {harmless} harmless");
+}
+
+/// Bytes of a log that is replayed: each flip is detected, or does no harm, and nothing is thrown away.
+#[tokio::test]
+async fn a_flipped_byte_in_the_log_is_detected_and_nothing_is_cut() {
+    let dir = tempfile::tempdir().unwrap();
+    let before = closed_story(roomy(dir.path()), 12).await;
+    fs::remove_dir_all(dir.path().join("meta")).unwrap();
+    let log = with_ending(&dir.path().join("log"), "log").remove(0);
+    let len = fs::metadata(&log).unwrap().len() as usize;
+    let name = log.strip_prefix(dir.path()).unwrap().to_owned();
+    for at in (0..len).step_by(97) {
+        let bad = harmed(dir.path(), |d| flip(&d.join(&name), at, (at % 8) as u32));
+        let damaged = fs::read(bad.path().join(&name)).unwrap();
+        match read_all(roomy(bad.path())).await {
+            Ok(after) => assert_same(&before, &after, &format!("byte {at} of {len}")),
+            Err(e) => {
+                assert!(matches!(e.reason(), Reason::DataCorrupt | Reason::WrongStore), "byte {at}: {e}");
+                assert!(e.detail().contains("0000000001.log"), "byte {at}: the file is named: {e}");
+                let kept = fs::read(bad.path().join(&name)).unwrap();
+                assert_eq!(kept, damaged, "byte {at}: nothing is thrown away");
+            }
+        }
+    }
+}
+
+/// With the metadata there, the log is only read for blocks: a damaged one is refused by itself, all others are served.
+#[tokio::test]
+async fn a_flipped_byte_of_a_block_is_never_served() {
+    let dir = tempfile::tempdir().unwrap();
+    let before = closed_story(small(dir.path()), 30).await;
+    let log = with_ending(&dir.path().join("log"), "log").remove(0);
+    let len = fs::metadata(&log).unwrap().len() as usize;
+    let name = log.strip_prefix(dir.path()).unwrap().to_owned();
+    let mut said = 0;
+    for at in (64..len).step_by(len / 60) {
+        let bad = harmed(dir.path(), |d| flip(&d.join(&name), at, 2));
+        match read_all(small(bad.path())).await {
+            Ok(after) => assert_same(&before, &after, &format!("byte {at}")),
+            Err(e) => {
+                assert_eq!(e.reason(), Reason::DataCorrupt, "byte {at}: {e}");
+                assert!(e.detail().contains("0000000001.log: offset"), "file and offset are named: {e}");
+                said += 1;
+            }
+        }
+    }
+    assert!(said > 20, "most bytes of the log are blocks: {said}");
+}
+
+#[tokio::test]
+async fn a_flipped_byte_in_a_segment_is_never_served() {
+    let dir = tempfile::tempdir().unwrap();
+    let before = closed_story(small(dir.path()), 30).await;
+    let segments = with_ending(&dir.path().join("events"), "segment");
+    assert!(segments.len() > 2);
+    let mut said = 0;
+    for segment in [&segments[0], &segments[segments.len() - 1]] {
+        let len = fs::metadata(segment).unwrap().len() as usize;
+        let name = segment.strip_prefix(dir.path()).unwrap().to_owned();
+        for at in (0..len).step_by(len / 40) {
+            let bad = harmed(dir.path(), |d| flip(&d.join(&name), at, 5));
+            match read_all(small(bad.path())).await {
+                Ok(after) => assert_same(&before, &after, &format!("{} byte {at}", name.display())),
+                Err(e) => {
+                    assert!(matches!(e.reason(), Reason::DataCorrupt | Reason::WrongStore), "byte {at}: {e}");
+                    assert!(e.detail().contains(".segment"), "the file is named: {e}");
+                    said += 1;
+                }
+            }
+        }
+    }
+    assert!(said > 40, "{said}");
+}
+
+/// A store as a kill leaves it: its files copied while it is open.
+async fn killed_story(options: impl Fn(&Path) -> Options, commits: u64) -> (tempfile::TempDir, Vec<SnapshotItem>) {
+    let (live, dead) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let store = Tranquil::open(options(live.path())).unwrap();
+    write_story(&*store, commits).await;
+    copy(live.path(), dead.path());
+    let items = snapshot(&*store).await.unwrap();
+    (dead, items)
+}
+
+#[tokio::test]
+async fn a_kill_loses_nothing() {
+    let (dead, before) = killed_story(roomy, 30).await;
+    assert_same(&before, &read_all(roomy(dead.path())).await.unwrap(), "after a kill");
+    assert_same(&before, &read_all(roomy(dead.path())).await.unwrap(), "after a kill and a clean open");
+}
+
+/// The last cycle, cut at every sector and between: it is there whole, or not at all and kept aside.
+#[tokio::test]
+async fn a_torn_tail_is_cut_and_kept_aside() {
+    let live = tempfile::tempdir().unwrap();
+    let store = Tranquil::open(roomy(live.path())).unwrap();
+    write_story(&*store, 9).await;
+    let (dead, name) = (tempfile::tempdir().unwrap(), "log/0000000001.log");
+    copy(live.path(), dead.path());
+    let before = snapshot(&*store).await.unwrap();
+    let mut dave = crate::common::story::Person::create(&*store, "dave", 9_000_000).await.unwrap();
+    let (acknowledged, bytes_before) = (fs::read(live.path().join(name)).unwrap(), used(&dead.path().join(name)));
+    let with_dave = snapshot(&*store).await.unwrap();
+    dave.post(&*store, "the torn one").await.unwrap();
+    let whole = fs::read(live.path().join(name)).unwrap();
+    let (from, to) = (used_bytes(&acknowledged), used_bytes(&whole));
+    assert!(bytes_before < from && from + 300 < to);
+    let (mut torn, mut same) = (0, 0);
+    for cut in (from + 1..to).step_by(37) {
+        // What was not written is zero: the file was preallocated.
+        let tail: Vec<u8> = whole[..cut].iter().copied().chain(std::iter::repeat_n(0, whole.len() - cut)).collect();
+        let dir = harmed(dead.path(), |d| fs::write(d.join(name), &tail).unwrap());
+        // The events are those of the moment of the kill, too.
+        let after = read_all(roomy(dir.path())).await.unwrap();
+        assert_same(&with_dave, &after, &format!("cut at {cut}"));
+        let aside = files(&dir.path().join("log")).iter().any(|p| p.to_string_lossy().contains("torn-"));
+        if aside { torn += 1 } else { same += 1 }
+    }
+    assert!(torn > 5, "{torn} torn, {same} not");
+    assert!(difference(&before, &with_dave).is_some());
+}
+
+fn used(path: &Path) -> usize {
+    used_bytes(&fs::read(path).unwrap())
+}
+
+fn used_bytes(bytes: &[u8]) -> usize {
+    bytes.iter().rposition(|b| *b != 0).map_or(0, |at| at + 1)
+}
+
+/// Damage before a later whole cycle is no torn tail: the store does not open, and says where.
+#[tokio::test]
+async fn a_rotten_middle_is_reported_and_never_cut() {
+    let (dead, _) = killed_story(roomy, 9).await;
+    let log = dead.path().join("log/0000000001.log");
+    let end = used(&log);
+    for at in [100, end / 2, end * 3 / 4] {
+        let bad = harmed(dead.path(), |d| flip(&d.join("log/0000000001.log"), at, 1));
+        let damaged = fs::read(bad.path().join("log/0000000001.log")).unwrap();
+        let error = read_all(roomy(bad.path())).await.unwrap_err();
+        assert_eq!(error.reason(), Reason::DataCorrupt, "byte {at}: {error}");
+        assert!(error.detail().contains("0000000001.log: offset"), "{error}");
+        assert_eq!(fs::read(bad.path().join("log/0000000001.log")).unwrap(), damaged, "nothing is thrown away");
+    }
+}
+
+/// The last acknowledged cycle may look like a torn one. Its events tell that it was published.
+#[tokio::test]
+async fn a_rotten_last_cycle_is_told_by_its_events() {
+    let (dead, _) = killed_story(roomy, 9).await;
+    let end = used(&dead.path().join("log/0000000001.log"));
+    let bad = harmed(dead.path(), |d| flip(&d.join("log/0000000001.log"), end - 400, 1));
+    let error = read_all(roomy(bad.path())).await.unwrap_err();
+    assert_eq!(error.reason(), Reason::DataCorrupt, "{error}");
+    assert!(error.detail().contains("was published"), "{error}");
+}
+
+#[tokio::test]
+async fn a_missing_or_foreign_file_is_told() {
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    closed_story(small(dir.path()), 30).await;
+    closed_story(small(other.path()), 30).await;
+    let logs = with_ending(&dir.path().join("log"), "log");
+    for file in [&logs[0], &logs[logs.len() - 1], &with_ending(&dir.path().join("events"), "segment")[1]] {
+        let name = file.strip_prefix(dir.path()).unwrap();
+        let missing = harmed(dir.path(), |d| fs::remove_file(d.join(name)).unwrap());
+        let error = read_all(small(missing.path())).await.unwrap_err();
+        assert!(error.detail().contains("log") || error.detail().contains("events"), "{}: {error}", name.display());
+        let foreign = harmed(dir.path(), |d| {
+            fs::copy(other.path().join(name), d.join(name)).unwrap();
+        });
+        let error = read_all(small(foreign.path())).await.unwrap_err();
+        assert_eq!(error.reason(), Reason::WrongStore, "{}: {error}", name.display());
+        assert!(error.detail().contains("belongs to store"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_of_another_version_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    closed_story(small(dir.path()), 3).await;
+    let store = dir.path().join("STORE");
+    let mut bytes = fs::read(&store).unwrap();
+    bytes[9] = 2;
+    let crc = crc32fast::hash(&bytes[..60]);
+    bytes[60..64].copy_from_slice(&crc.to_le_bytes());
+    fs::write(&store, bytes).unwrap();
+    let error = read_all(small(dir.path())).await.unwrap_err();
+    assert_eq!(error.reason(), Reason::WrongStore);
+    assert!(error.detail().contains("format version 2, this program reads version 1"), "{error}");
+}
+
+#[tokio::test]
+async fn a_second_open_is_refused_at_once_and_told_by_whom() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Tranquil::open(small(dir.path())).unwrap();
+    let Err(error) = Tranquil::open(small(dir.path())) else { panic!("two at once") };
+    assert_eq!(error.reason(), Reason::Locked);
+    assert!(error.detail().contains(&format!("pid {}", std::process::id())), "{error}");
+    drop(store);
+    assert!(Tranquil::open(small(dir.path())).is_ok(), "and taken over when it is gone");
+}
+
+/// An empty log beside events or metadata is a lost log, not a new store.
+#[tokio::test]
+async fn a_log_that_was_lost_is_not_a_new_store() {
+    let dir = tempfile::tempdir().unwrap();
+    closed_story(small(dir.path()), 9).await;
+    for log in with_ending(&dir.path().join("log"), "log") {
+        fs::remove_file(log).unwrap();
+    }
+    let kept = files(&dir.path().join("events"));
+    let error = read_all(small(dir.path())).await.unwrap_err();
+    assert_eq!(error.reason(), Reason::WrongStore, "{error}");
+    assert!(dir.path().join("meta").exists() && kept == files(&dir.path().join("events")), "nothing was changed");
+    fs::remove_dir_all(dir.path().join("meta")).unwrap();
+    let error = read_all(small(dir.path())).await.unwrap_err();
+    assert_eq!(error.reason(), Reason::WrongStore, "{error}");
+}

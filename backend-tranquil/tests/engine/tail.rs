@@ -1,0 +1,77 @@
+//! The end of the log: what users wrote cannot pass for what the store wrote, and nothing is built on a copy that is not
+//! what was copied (promises P1, P4, P7).
+
+use std::fs;
+use std::sync::Arc;
+
+use crate::common::disk::{Fault, FaultDisk, Faults};
+use crate::common::story::{copy, files, read_all, read_all_in, roomy, with_ending, write_story};
+use backend_api::{Reason, SnapshotItem};
+use backend_tranquil::Tranquil;
+use backend_tranquil::io::Env;
+use conformance::digest::difference;
+use conformance::snapshot;
+
+const LOG: &str = "log/0000000001.log";
+
+/// A store as a kill leaves it, and what it holds.
+async fn killed_story() -> (tempfile::TempDir, Vec<SnapshotItem>) {
+    let (live, dead) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let store = Tranquil::open(roomy(live.path())).unwrap();
+    write_story(&*store, 9).await;
+    copy(live.path(), dead.path());
+    (dead, snapshot(&*store).await.unwrap())
+}
+
+/// The end of a later cycle at an offset, as far as somebody can make one who knows the format and guesses the numbers.
+fn guessed_cycle_end(offset: u64) -> Vec<u8> {
+    let mut payload = b"CYCLEEND".to_vec();
+    for number in [1_000, offset, offset] {
+        payload.extend_from_slice(&u64::to_le_bytes(number));
+    }
+    payload.extend_from_slice(&[1; 8]);
+    let mut rest = (payload.len() as u32).to_le_bytes().to_vec();
+    rest.extend_from_slice(&[4, 0, 0, 0]);
+    rest.extend_from_slice(&payload);
+    [&crc32fast::hash(&rest).to_le_bytes()[..], &rest].concat()
+}
+
+/// A torn cycle with such bytes in a record is a torn cycle: else whoever may post could keep the store from opening.
+#[tokio::test]
+async fn content_that_looks_like_a_later_cycle_is_no_later_cycle() {
+    let (dead, before) = killed_story().await;
+    let log = dead.path().join(LOG);
+    let mut bytes = fs::read(&log).unwrap();
+    let used = bytes.iter().rposition(|b| *b != 0).unwrap() + 1;
+    let at = used + 200;
+    let forged = guessed_cycle_end(at as u64);
+    bytes[at..at + forged.len()].copy_from_slice(&forged);
+    fs::write(&log, &bytes).unwrap();
+    let after = read_all(roomy(dead.path())).await.unwrap();
+    assert_eq!(difference(&before, &after), None);
+    let torn = files(&dead.path().join("log")).into_iter().find(|p| p.to_string_lossy().contains("torn-")).unwrap();
+    assert_eq!(fs::read(torn).unwrap(), bytes[used..at + forged.len()], "what was cut off is kept to its last byte");
+}
+
+/// The copy of the newest file, and that of a torn tail, are read again before they count.
+#[tokio::test]
+async fn a_copy_that_is_not_what_was_copied_is_never_built_on() {
+    let (dead, before) = killed_story().await;
+    let log = dead.path().join(LOG);
+    let mut bytes = fs::read(&log).unwrap();
+    let used = bytes.iter().rposition(|b| *b != 0).unwrap() + 1;
+    bytes[used + 10..used + 500].fill(7);
+    fs::write(&log, &bytes).unwrap();
+    for name in ["0000000001.tmp", "torn-"] {
+        let faults = Arc::<Faults>::default();
+        faults.set(Some(Fault::Flip(name)));
+        let env = Env { disk: Arc::new(FaultDisk(faults)), ..Env::real() };
+        let error = read_all_in(env, roomy(dead.path())).await.unwrap_err();
+        assert_eq!(error.reason(), Reason::DataCorrupt, "{name}: {error}");
+        assert!(error.detail().contains("was not changed"), "{name}: {error}");
+        assert_eq!(fs::read(&log).unwrap(), bytes, "{name}: the log is what it was");
+    }
+    let after = read_all(roomy(dead.path())).await.unwrap();
+    assert_eq!(difference(&before, &after), None);
+    assert_eq!(with_ending(&dead.path().join("log"), "tmp"), Vec::<std::path::PathBuf>::new());
+}

@@ -1,0 +1,5 @@
+//! The suite certifies the model, and its table of cases is whole.
+
+mod history;
+mod model;
+mod promises;

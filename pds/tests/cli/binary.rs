@@ -1,0 +1,123 @@
+//! The binary: what it says, and how it ends; on the embedded engine, and once more on Postgres.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, Stdio};
+
+use crate::engine::Place;
+
+fn pds(place: &Place, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pds"));
+    command.current_dir(place.directory()).args(arguments);
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("PDS_")) {
+        command.env_remove(name);
+    }
+    command.envs(place.variables()).env("PDS_PORT", "0").env("PDS_DEV_PLC_PORT", "0");
+    command
+}
+
+/// A server with its first lines, up to the last of the lines to try.
+struct Serving {
+    child: Child,
+    banner: String,
+}
+
+impl Serving {
+    fn start(place: &Place, arguments: &[&str]) -> Self {
+        let mut child = pds(place, arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut banner = String::new();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        while !banner.contains("listRecords") {
+            if out.read_line(&mut banner).unwrap() == 0 {
+                let mut said = String::new();
+                child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+                panic!("the server ended: {banner}{said}");
+            }
+        }
+        Self { child, banner }
+    }
+
+    fn end(mut self, signal: &str) {
+        let killed = Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
+        assert!(killed.success());
+        let status = self.child.wait().unwrap();
+        let mut said = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        assert!(status.success(), "{status} {said}");
+        assert_eq!(said, "", "quiet in a pipe");
+    }
+}
+
+/// The lines to copy: those that are indented.
+fn lines_to_try(banner: &str) -> String {
+    banner.lines().filter(|line| line.starts_with("  ")).collect::<Vec<_>>().join("\n")
+}
+
+/// The README's promise: a URL, lines to try, and they work as they stand.
+#[test]
+fn the_lines_that_it_prints_work_as_they_stand() {
+    if Command::new("curl").arg("--version").output().is_err() {
+        assert!(std::env::var("CI").is_err(), "CI needs curl");
+        println!("skipped: there is no curl here");
+        return;
+    }
+    for arguments in [&["serve", "--dev"][..], &["serve"]] {
+        let place = Place::new_blocking();
+        let serving = Serving::start(&place, arguments);
+        let script = lines_to_try(&serving.banner);
+        let output = Command::new("sh").args(["-c", &script]).env("no_proxy", "*").output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success(), "{script}\n{said}");
+        assert!(said.contains(r#""handle":"alice.test""#) && said.contains("validationStatus"), "{script}\n{said}");
+        let read_back = said.rsplit_once(r#"{"records":"#).map(|(_, records)| records);
+        assert!(read_back.is_some_and(|records| records.contains(r#""text":"Hello""#)), "{script}\n{said}");
+        serving.end("-TERM");
+    }
+}
+
+#[test]
+fn signals_end_it_in_good_order_and_its_data_is_there_again() {
+    let place = Place::new_blocking();
+    for signal in ["-INT", "-TERM"] {
+        let serving = Serving::start(&place, &["serve", "--dev"]);
+        assert!(serving.banner.contains("http://127.0.0.1:"), "{}", serving.banner);
+        assert!(place.directory().join("data").is_dir());
+        // A second server over the same data is refused, and says why.
+        let second = pds(&place, &["serve"]).output().unwrap();
+        let said = String::from_utf8(second.stderr).unwrap();
+        assert!(!second.status.success() && said.starts_with("pds: ") && said.contains("Locked"), "{said}");
+        serving.end(signal);
+    }
+}
+
+#[test]
+fn the_template_is_a_configuration() {
+    let place = Place::new_blocking();
+    let printed = pds(&place, &["config"]).output().unwrap();
+    assert!(printed.status.success());
+    let text = String::from_utf8(printed.stdout).unwrap();
+    assert_eq!(pds::config::Config::parse(&text).unwrap(), pds::config::Config::parse("").unwrap());
+    std::fs::write(place.directory().join("mine.toml"), &text).unwrap();
+    Serving::start(&place, &["serve", "--dev", "--config", "mine.toml"]).end("-TERM");
+}
+
+#[test]
+fn a_wrong_configuration_is_refused_by_name() {
+    let place = Place::new_blocking();
+    let refused = |command: &mut Command| {
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    std::fs::write(place.directory().join("pds.toml"), "port = 2583\nprot = 1\n").unwrap();
+    let said = refused(&mut pds(&place, &["serve"]));
+    assert!(said.contains("pds.toml") && said.contains("prot") && said.contains("line 2"), "{said}");
+    std::fs::remove_file(place.directory().join("pds.toml")).unwrap();
+    let said = refused(pds(&place, &["serve"]).env("PDS_PROT", "1"));
+    assert!(said.contains("PDS_PROT"), "{said}");
+    let said =
+        refused(pds(&place, &["serve"]).env("PDS_STORAGE_BACKEND", "postgres").env_remove("PDS_STORAGE_POSTGRES_URL"));
+    assert!(said.contains("storage.postgres.url: not set"), "{said}");
+    let said = refused(&mut pds(&place, &["serve", "--config", "none.toml"]));
+    assert!(said.contains("none.toml"), "{said}");
+    assert!(!place.directory().join("data").exists(), "nothing was made");
+}

@@ -1,0 +1,164 @@
+//! The commands as they are typed, beside a server and without one, on the embedded engine and once more on Postgres: what
+//! they print, and how they end.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use crate::engine::{Place, is_postgres};
+use crate::support::{Repo, read_car};
+use serde_json::Value;
+
+struct Pds {
+    place: Place,
+}
+
+impl Pds {
+    fn new() -> Self {
+        Self { place: Place::new_blocking() }
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pds"));
+        let data = self.place.directory().join("data");
+        command.args(args).current_dir(self.place.directory()).env("PDS_DATA_DIRECTORY", data);
+        command.envs(self.place.variables()).env("PDS_PORT", "0");
+        command
+    }
+
+    /// A server that listens.
+    fn serve(&self) -> Child {
+        let mut child = self.command(&["serve"]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        std::io::BufRead::read_line(&mut out, &mut line).unwrap();
+        assert!(line.contains("is ready"), "{line}");
+        // It goes on talking.
+        child.stdout = Some(out.into_inner());
+        child
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    /// Runs something that must succeed, and gives what it printed, as JSON.
+    fn json(&self, args: &[&str]) -> Value {
+        let output = self.run(args);
+        assert_eq!(output.status.code(), Some(0), "{args:?}: {}", text(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{args:?}: {e}: {}", text(&output.stdout)))
+    }
+
+    fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let path = self.place.directory().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn name(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+#[test]
+fn a_repository_goes_in_is_verified_and_comes_out() {
+    round(&Pds::new(), 3);
+}
+
+#[test]
+fn all_of_it_works_beside_a_server() {
+    let pds = Pds::new();
+    let mut server = pds.serve();
+    round(&pds, 3);
+    assert!(Command::new("kill").arg(server.id().to_string()).status().unwrap().success());
+    assert!(server.wait().unwrap().success());
+    // And what it did is there without one.
+    assert_eq!(pds.json(&["stats", "--json"])["records"], 100);
+    assert_eq!(pds.json(&["verify", "--deep", "--json"])["problems"], Value::Array(vec![]));
+}
+
+/// Everything that an operator does, once; after it so many events were told.
+fn round(pds: &Pds, events: u64) {
+    let repo = Repo::new("typed", 100);
+    let file = pds.file("in.car", &repo.car());
+    let imported = pds.json(&["import", "--json", name(&file)]);
+    assert_eq!((&imported["records"], &imported["did"]), (&100.into(), &repo.did.as_str().into()));
+    let verified = pds.json(&["verify", "--deep", "--json"]);
+    assert_eq!((&verified["records"], &verified["problems"]), (&100.into(), &Value::Array(vec![])));
+    let stats = pds.json(&["stats", "--json"]);
+    assert_eq!(
+        (&stats["repos"], &stats["head_seq"], &stats["backend"]),
+        (&1.into(), &events.into(), &pds.place.backend().into())
+    );
+    pds.json(&["checkpoint", "--json"]);
+    assert_eq!(pds.json(&["sweep", "--json"])["done"], true);
+    let output = pds.run(&["export", repo.did.as_str()]);
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(read_car(&output.stdout).1, read_car(&repo.car()).1);
+    let to = pds.place.directory().join("out.car");
+    let output = pds.run(&["export", repo.did.as_str(), "--output", name(&to)]);
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(read_car(&std::fs::read(to).unwrap()).0, repo.commit().0);
+    let since = pds.run(&["export", repo.did.as_str(), "--since", &repo.rev.to_string()]);
+    assert_eq!(read_car(&since.stdout).1.len(), 1, "nothing is new but the commit that is the root");
+}
+
+#[test]
+fn without_a_terminal_there_is_no_progress() {
+    let pds = Pds::new();
+    let file = pds.file("quiet.car", &Repo::new("quiet", 2_000).car());
+    let output = pds.run(&["import", name(&file)]);
+    assert_eq!(text(&output.stderr), "");
+    assert_eq!(text(&output.stdout).lines().count(), 1);
+}
+
+#[test]
+fn the_exit_code_says_how_it_ended() {
+    let pds = Pds::new();
+    let repo = Repo::new("codes", 10);
+    let (good, cut) = (pds.file("good.car", &repo.car()), pds.file("cut.car", &repo.car()[..500]));
+    let code = |args: &[&str]| pds.run(args).status.code();
+    assert_eq!(code(&["import"]), Some(2), "no file is named");
+    assert_eq!(code(&["export", "not a did"]), Some(2));
+    assert_eq!(code(&["import", "there-is-no-such.car"]), Some(3));
+    // One refusal does not keep the others out.
+    let output = pds.run(&["import", name(&cut), name(&good)]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(text(&output.stderr).contains("cut.car: byte "), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("good.car"), "{}", text(&output.stdout));
+    assert_eq!(code(&["import", name(&good)]), Some(3), "it is here already");
+    assert_eq!(code(&["export", "did:web:nobody.example.com"]), Some(3));
+    let to = pds.place.directory().join("none.car");
+    assert_eq!(code(&["export", "did:web:nobody.example.com", "-o", name(&to)]), Some(3));
+    let left = std::fs::read_dir(pds.place.directory()).unwrap().map(|entry| entry.unwrap().file_name());
+    assert_eq!(left.filter(|name| name != "data").count(), 2, "no half of a file is left");
+    assert_eq!(code(&["verify"]), Some(0));
+}
+
+#[test]
+fn a_store_that_another_process_holds_is_refused_at_once_saying_who() {
+    if is_postgres() {
+        // There any number of processes holds it: `all_of_it_works_beside_a_server` of another data directory.
+        return;
+    }
+    let pds = Pds::new();
+    let store = pds.place.directory().join("data/store");
+    let mut holder = pds
+        .command(&["dev-writer", "--seed", "1", "--directory", name(&store)])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let mut out = std::io::BufReader::new(holder.stdout.take().unwrap());
+    std::io::BufRead::read_line(&mut out, &mut line).unwrap();
+    let output = pds.run(&["stats"]);
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    assert_eq!(output.status.code(), Some(4));
+    let said = text(&output.stderr);
+    assert!(said.contains(&format!("pid {}", holder.id())) && said.contains("Locked"), "{said}");
+    assert_eq!(pds.run(&["verify", "--deep"]).status.code(), Some(0));
+}
