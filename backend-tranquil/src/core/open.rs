@@ -261,7 +261,9 @@ fn matches_log(mark: &Mark, log: &LogFiles) -> Result<()> {
     }
     let file = log.get(mark.file)?;
     let len = FRAME_HEADER_BYTES + CYCLE_END_PAYLOAD_BYTES;
-    let start = mark.offset - len as u64;
+    let Some(start) = mark.offset.checked_sub(len as u64) else {
+        return Err(lost(&format!("offset {}: no cycle can end there", mark.offset)));
+    };
     let bytes = read_up_to(&*file, len, start).map_err(|e| failed("read", &path, &e))?;
     let end = match parse(&bytes) {
         Parsed::Frame(frame) => CycleEnd::decode(frame.payload, log.store()),

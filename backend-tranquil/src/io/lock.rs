@@ -9,7 +9,7 @@ use backend_api::{Error, Reason, Result};
 
 /// Holds a directory for one engine until it is dropped, or the process ends in whatever way.
 pub struct DirectoryLock {
-    _file: File,
+    file: File,
     path: PathBuf,
 }
 
@@ -38,13 +38,23 @@ impl DirectoryLock {
         if let Err(e) = sign(&mut file) {
             tracing::warn!(path = %path.display(), error = %e, "the process is not named in the lock");
         }
-        Ok(Self { _file: file, path })
+        Ok(Self { file, path })
     }
 
     /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+}
+
+impl Drop for DirectoryLock {
+    fn drop(&mut self) {
+        // Said, and not left to the descriptor's end: a process that somebody is just starting has a copy of it for a moment,
+        // and the lock is the file's.
+        if let Err(e) = self.file.unlock() {
+            tracing::warn!(path = %self.path.display(), error = %e, "the lock goes when the process ends");
+        }
     }
 }
 
@@ -66,4 +76,21 @@ fn held(file: &mut File, directory: &Path) -> Error {
         holder.trim()
     );
     Error::new(Reason::Locked, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As between the fork and the exec of a child that has nothing to do with the store.
+    #[test]
+    fn a_copy_of_the_descriptor_keeps_no_lock() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let lock = DirectoryLock::take(directory.path()).expect("nobody has it");
+        let copy = lock.file.try_clone().expect("a copy");
+        assert_eq!(DirectoryLock::take(directory.path()).map(drop).expect_err("taken").reason(), Reason::Locked);
+        drop(lock);
+        drop(DirectoryLock::take(directory.path()).expect("it was let go"));
+        drop(copy);
+    }
 }

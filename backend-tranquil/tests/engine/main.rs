@@ -7,6 +7,7 @@ mod full_disk;
 mod golden;
 mod healing;
 mod histories;
+mod kills;
 mod pipeline;
 mod reads;
 mod rebuild;

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::common::story::{key, read_all, roomy, with_ending};
-use crate::stepped_store::CountingKv;
-use backend_api::{Backend, Expect, Maintenance, Mutation, Op, Result, Row, RowKind, SnapshotItem};
+use crate::stepped_store::{CountingKv, Stepped};
+use backend_api::{Backend, Expect, Maintenance, Mutation, Op, Result, Row, RowKind, SnapshotItem, Writes};
 use backend_tranquil::io::Env;
 use backend_tranquil::stepped::{MetaKv, MetaSnapshot};
 use backend_tranquil::{Options, Tranquil};
@@ -113,4 +113,35 @@ async fn half_a_copy_counts_for_nothing() {
     bytes[at] ^= 1;
     fs::write(&copy, bytes).unwrap();
     assert_eq!(difference(&before, &read_all(options(dir.path())).await.unwrap()), None);
+}
+
+/// A mark that no cycle can have written is told, and nothing is worked out from it.
+#[test]
+fn a_mark_within_the_first_header_of_the_log_is_refused() {
+    let (dir, kv) = (tempfile::tempdir().unwrap(), CountingKv::default());
+    let open = || {
+        let opened = kv.clone();
+        Tranquil::open_stepped(Env::real(), roomy(dir.path()), move |path: &Path| -> Result<Arc<dyn MetaKv>> {
+            fs::create_dir_all(path).unwrap();
+            Ok(Arc::new(opened.clone()))
+        })
+    };
+    let (store, steps) = open().map(|(store, steps)| (store, Arc::new(steps))).unwrap();
+    let stepped = Stepped { store, kv: kv.clone(), steps };
+    let account =
+        || Mutation { did: did("alice"), key: key(0), ops: vec![create_account("alice")], blocks: Vec::new() };
+    stepped.run(stepped.store.apply(account())).unwrap();
+    stepped.run(stepped.store.checkpoint()).unwrap();
+    drop(stepped);
+    // Its last field is the offset, of which each byte but the last is 0x80 or more.
+    let mark = vec![0, 0];
+    let mut value = kv.snapshot().get(&mark).unwrap().unwrap().to_vec();
+    value.pop();
+    while value.last().is_some_and(|byte| *byte >= 0x80) {
+        value.pop();
+    }
+    value.push(20);
+    kv.ingest(&mut std::iter::once((mark, Some(value)))).unwrap();
+    let error = open().map(drop).unwrap_err();
+    assert!(error.detail().contains("0000000001.log: offset 20: no cycle can end there"), "{error}");
 }

@@ -17,7 +17,7 @@ pub mod town;
 pub const OPTIONS: Options =
     Options { history_window_micros: 72 * 3_600_000_000, event_retention_micros: 100 * 3_600_000_000 };
 
-pub struct TestClock(Arc<ManualClock>);
+pub struct TestClock(pub Arc<ManualClock>);
 
 impl Clock for TestClock {
     fn now(&self) -> Micros {
