@@ -13,6 +13,10 @@ mod events;
 mod export;
 mod feed;
 mod format;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+#[path = "../fuzz/decoders/mod.rs"]
+pub mod fuzzing;
 pub mod io;
 mod log;
 mod meta;

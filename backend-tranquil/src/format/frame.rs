@@ -113,6 +113,9 @@ pub fn parse(bytes: &[u8]) -> Parsed<'_> {
         return Parsed::Bad("impossible length");
     }
     let Some(kind) = FrameKind::from_code(bytes[8]) else { return Parsed::Bad("unknown kind") };
+    if bytes[9..FRAME_HEADER_BYTES] != [0; 3] {
+        return Parsed::Bad("bytes 9-11 are not zero");
+    }
     let whole = FRAME_HEADER_BYTES + len;
     if bytes.len() < whole {
         return Parsed::Short(whole);

@@ -123,6 +123,9 @@ impl Header {
             let found = bytes[9];
             return Err(wrong(format!("format version {found}, this program reads version {VERSION}")));
         }
+        if bytes[10..12].iter().chain(&bytes[48..60]).any(|b| *b != 0) {
+            return Err(wrong("bytes 10-11 or 48-59 are not zero, which this program knows nothing of".into()));
+        }
         if bytes[8] != kind as u8 {
             return Err(wrong(format!("a file of kind {}, expected {kind:?}", bytes[8])));
         }

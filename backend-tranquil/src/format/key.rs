@@ -268,7 +268,8 @@ pub fn read_record(key: &[u8]) -> Result<(RepoId, RecordPath)> {
 
 /// Reads a commit key.
 pub fn read_commit(key: &[u8]) -> Result<(RepoId, Tid)> {
-    Ok((RepoId(number(key, 1, "commit")?), Tid::from_u64(number(key, 9, "commit")?)))
+    let read = (RepoId(number(key, 1, "commit")?), Tid::from_u64(number(key, 9, "commit")?));
+    if key.len() == 17 { Ok(read) } else { Err(bad("commit")) }
 }
 
 /// Reads the incarnation of a blob key.
@@ -304,10 +305,11 @@ pub fn read_receipt(key: &[u8]) -> Result<(Did, IdempotencyKey)> {
 /// Reads a sweep key.
 pub fn read_sweep(key: &[u8]) -> Result<Sweep> {
     let (id, pos) = (number(key, 2, "sweep")?, number(key, 10, "sweep")?);
-    match key[1] {
-        0 => Ok(Sweep::Repo(RepoId(id))),
-        1 => Ok(Sweep::Blobs(AccountId(id))),
-        2 => Ok(Sweep::Purge(RepoId(id), backend_api::Pos(pos))),
+    match (key[1], pos) {
+        _ if key.len() != 18 => Err(bad("sweep")),
+        (0, 0) => Ok(Sweep::Repo(RepoId(id))),
+        (1, 0) => Ok(Sweep::Blobs(AccountId(id))),
+        (2, pos) => Ok(Sweep::Purge(RepoId(id), backend_api::Pos(pos))),
         _ => Err(bad("sweep")),
     }
 }

@@ -92,11 +92,18 @@ pub fn read_exact_at(file: &dyn File, len: usize, offset: u64) -> io::Result<Vec
     if buf.len() == len { Ok(buf) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }
 
-/// Reads up to `len` bytes, fewer only at the end of the file.
+/// What is asked for without knowing that the file has it.
+const PIECE_BYTES: usize = 1 << 20;
+
+/// Reads up to `len` bytes, fewer only at the end of the file. A length that damage made costs no memory beyond what the
+/// file has.
 pub fn read_up_to(file: &dyn File, len: usize, offset: u64) -> io::Result<Vec<u8>> {
-    let mut buf = vec![0; len];
+    let mut buf = vec![0; len.min(PIECE_BYTES)];
     let mut done = 0;
     while done < len {
+        if done == buf.len() {
+            buf.resize(len.min(done + done.max(PIECE_BYTES)), 0);
+        }
         match file.read_at(&mut buf[done..], offset + done as u64) {
             Ok(0) => break,
             Ok(n) => done += n,

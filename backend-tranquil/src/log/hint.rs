@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use backend_api::limits::BLOCK_BYTES_MAX;
-use backend_api::{Cid, Result};
+use backend_api::{Cid, Error, Reason, Result};
 use bytes::Bytes;
 
 use super::LogFiles;
@@ -62,6 +62,10 @@ fn write_aside(files: &LogFiles, number: u32, log: &dyn File, aside: &Path, head
             (FrameKind::Block, Some(Ok(cid))) => {
                 let len = (frame.len() - BLOCK_PREFIX_BYTES) as u32;
                 BlockHint { cid, offset, len, crc: frame.crc }.append(&mut out);
+            }
+            (FrameKind::BlockHint, _) => {
+                let why = "a hint stands where a block belongs; nothing was changed";
+                return Err(Error::new(Reason::DataCorrupt, format!("{}: offset {offset}: {why}", path.display())));
             }
             _ => out.extend_from_slice(bytes),
         }

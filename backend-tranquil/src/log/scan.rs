@@ -168,6 +168,9 @@ impl CycleScan {
         loop {
             let bytes = self.frame_bytes(source)?;
             let frame = match parse(&bytes) {
+                Parsed::Frame(frame) if frame.kind == FrameKind::BlockHint && self.hint.is_none() => {
+                    return Ok(Err(format!("offset {offset}: a hint stands where a block belongs")));
+                }
                 Parsed::Frame(frame) => frame,
                 Parsed::Short(_) => return Ok(Err(format!("offset {offset}: the file ends within a frame"))),
                 Parsed::Bad(why) => return Ok(Err(format!("offset {offset}: {why}"))),

@@ -11,6 +11,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("backend-postgres", &["backend-api"]),
     ("backend-postgres/fixture", &[]),
     ("backend-tranquil", &["backend-api"]),
+    ("backend-tranquil/fuzz", &["backend-tranquil"]),
     ("backend-tranquil/sim", &["backend-api", "backend-tranquil", "conformance"]),
     ("conformance", &["backend-api"]),
     // A tool that nobody depends on: it compares the engines, so it must see them.
