@@ -37,6 +37,8 @@ struct State {
     synced: u64,
     /// The next event's number.
     next: u64,
+    /// The event, and its offset, up to which all was read and found sound.
+    checked: (u64, u64),
     /// Numbers and offsets, ascending. Built while appending, or by the first reader of an older segment.
     index: Option<Arc<Vec<(u64, u64)>>>,
     /// A mapping of the whole, once it is sealed and if that is wanted.
@@ -78,7 +80,8 @@ impl Segment {
     }
 
     fn new(base: u64, path: PathBuf, store: StoreId, files: &Arc<SegmentFiles>, held: Option<Arc<dyn File>>) -> Self {
-        let state = State { len: HEADER_BYTES as u64, synced: 0, next: base, index: Some(Arc::default()), map: None };
+        let len = HEADER_BYTES as u64;
+        let state = State { len, synced: 0, next: base, checked: (base, len), index: Some(Arc::default()), map: None };
         Self { base, path, store, files: Arc::clone(files), held: Mutex::new(held), state: RwLock::new(state) }
     }
 
@@ -119,6 +122,7 @@ impl Segment {
         let mut state = segment.write();
         (state.len, state.synced, state.next, state.index) =
             (walk.offset, walk.offset, walk.next, Some(Arc::new(walk.index)));
+        state.checked = (walk.next, walk.offset);
         drop(state);
         Ok((segment, walk.damage))
     }
@@ -158,7 +162,7 @@ impl Segment {
     }
 
     fn walk(&self) -> Result<Walk> {
-        walk(&*self.file()?, &self.path, self.base)
+        walk(&*self.file()?, &self.path, (self.base, HEADER_BYTES as u64), u64::MAX)
     }
 
     /// The state, with an index.
@@ -236,13 +240,18 @@ impl Segment {
         Header { kind: FileKind::Events, store: self.store, number: self.base, base: self.base, chain: 0 }
     }
 
-    /// Makes sure that all of it is sound, as far as it is durable.
+    /// Makes sure that what became durable since the last time is sound.
     pub fn check(&self) -> Result<()> {
-        let walk = self.walk()?;
-        match walk.damage {
-            Some(damage) if damage.offset < self.synced() => Err(self.damaged(damage.offset, damage.why)),
-            _ => Ok(()),
+        let (from, synced) = {
+            let state = self.state.read().expect("no panic under this lock");
+            (state.checked, state.synced)
+        };
+        let walk = walk(&*self.file()?, &self.path, from, synced)?;
+        if let Some(damage) = walk.damage.filter(|damage| damage.offset < synced) {
+            return Err(self.damaged(damage.offset, damage.why));
         }
+        self.write().checked = (walk.next, walk.offset);
+        Ok(())
     }
 
     /// Nothing is appended any more; its descriptor is kept until it is synced. With `map`, it is read through a mapping from now on.
@@ -259,7 +268,9 @@ impl Segment {
     pub fn reopen(&self, map: bool) -> Result<()> {
         self.files.forget(self.base);
         self.release();
-        self.write().map = None;
+        let mut state = self.write();
+        (state.map, state.checked) = (None, (self.base, HEADER_BYTES as u64));
+        drop(state);
         if map { self.map() } else { Ok(()) }
     }
 
@@ -359,13 +370,15 @@ impl Segment {
     }
 }
 
-/// Reads all events of a segment's file, from the first on.
-fn walk(file: &dyn File, path: &Path, base: u64) -> Result<Walk> {
-    let (mut next, mut offset) = (base, HEADER_BYTES as u64);
+/// Reads the events of a segment's file, from the one on that stands at an offset, to its end or another offset.
+fn walk(file: &dyn File, path: &Path, (mut next, mut offset): (u64, u64), end: u64) -> Result<Walk> {
     let mut index = Vec::new();
     let mut chunk = Bytes::new();
     let mut chunk_start = offset;
     let damage = loop {
+        if offset >= end {
+            break None;
+        }
         let at = (offset - chunk_start) as usize;
         match parse(&chunk, at) {
             Parsed::Event(event, _) if event.seq.get() != next => {
@@ -377,7 +390,7 @@ fn walk(file: &dyn File, path: &Path, base: u64) -> Result<Walk> {
             }
             Parsed::Bad(why) => break Some(Damage { offset, why }),
             Parsed::Short(whole) => {
-                let read = read_up_to(file, whole.max(CHUNK_BYTES), offset)
+                let read = read_up_to(file, whole.max(CHUNK_BYTES.min((end - offset) as usize)), offset)
                     .map_err(|e| failed("read", path, &e).context(format!("offset {offset}")))?;
                 if read.is_empty() {
                     break None;
@@ -396,7 +409,7 @@ fn walk(file: &dyn File, path: &Path, base: u64) -> Result<Walk> {
 pub fn sound_bytes(disk: &dyn Disk, path: &Path, store: StoreId, base: u64) -> Result<u64> {
     let file = disk.open(path).map_err(|e| failed("open", path, &e))?;
     header(&*file, path, store, base)?;
-    Ok(walk(&*file, path, base)?.offset)
+    Ok(walk(&*file, path, (base, HEADER_BYTES as u64), u64::MAX)?.offset)
 }
 
 /// Checks the header of a segment's file.
