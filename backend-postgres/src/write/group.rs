@@ -5,7 +5,7 @@
 //! the store's row ([`Mode::Locked`]), as every first group is, and every one after a failure. A group that may have been
 //! committed before its connection was lost is made again in the same way: the receipts tell.
 
-use backend_api::{Checked, Error, Plan, Receipt, Result, plan};
+use backend_api::{Checked, Error, Plan, Reason, Receipt, Result, plan};
 use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
 
@@ -121,7 +121,8 @@ impl Maker<'_> {
         }
         if !save_group(&mut transaction, self.overlay, &fold, known, after, self.channel).await? {
             transaction.rollback().await?;
-            return Ok(Made::Raced);
+            let detail = "the row of the store changed under its lock; nothing was written: see who else writes it";
+            return Err(Error::new(Reason::DataCorrupt, detail).into());
         }
         if has_others(self.overlay, &fold) {
             save_others(&mut transaction, self.overlay, &fold).await?;

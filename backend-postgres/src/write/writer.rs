@@ -19,8 +19,6 @@ const DELAY_MIN: Duration = Duration::from_millis(2);
 const DELAY_MAX: Duration = Duration::from_millis(500);
 /// An attempt has several statements, and the server gives each up after its own time: after so many of these it is not there.
 const STATEMENTS_MAX: u32 = 4;
-/// With so many processes that are always a turn faster something else is wrong.
-const RACES_MAX: u32 = 1_000;
 
 /// Takes groups from the queue until it is closed.
 pub(crate) struct Writer {
@@ -91,7 +89,6 @@ impl Writer {
     async fn tried(&mut self, group: &[Checked], may_be_committed: &mut bool) -> Result<Vec<Result<Receipt>>> {
         let watch = Stopwatch::start();
         let mut delay = DELAY_MIN;
-        let mut races = 0;
         loop {
             let mode = if self.known.is_some() && !self.must_turn { Mode::Alone } else { Mode::Locked };
             let failed = match self.attempt(mode, group).await {
@@ -102,14 +99,10 @@ impl Writer {
                     return Ok(answers);
                 }
                 Ok(Made::Raced) => {
+                    // Once: with nothing known the next attempt takes the lock, under which nobody is faster.
                     self.known = None;
                     self.shared.counters.race();
-                    races += 1;
-                    if races < RACES_MAX {
-                        continue;
-                    }
-                    let detail = "other processes were always faster; nothing was written";
-                    return Err(Error::new(Reason::Overloaded, detail));
+                    continue;
                 }
                 Err(broken) => {
                     self.known = None;
