@@ -1,6 +1,6 @@
 //! The one writer: plan, number, append, one sync, apply, publish, answer.
 //!
-//! While one cycle is being written, the next is planned on top of it. Nothing of a cycle is seen, and nobody in it is
+//! While one cycle is being written, the next is planned on top of it, with all that comes until then. Nothing of a cycle is seen, and nobody in it is
 //! answered, before it is durable; if it fails, what was planned on top of it is planned again.
 
 use std::sync::Arc;
@@ -43,11 +43,20 @@ pub struct Committer {
     /// The newest numbers that are durable.
     last: Mark,
     freeze_wanted: bool,
-    /// The cycle that is being written, and the one planned on top of it.
+    /// The cycle that is being written, and the one on top of it: while it is being planned, and when it is written too.
     flight: Option<Flight>,
-    next: Option<Flight>,
+    next: Option<Planned>,
+    following: Option<Flight>,
     /// Emptied tables, for their room.
     spare: Vec<Memtable>,
+}
+
+/// A cycle that takes further jobs.
+struct Planned {
+    jobs: Vec<Job>,
+    answers: Vec<Answer>,
+    draft: Draft,
+    begun_ns: u64,
 }
 
 /// A cycle that is planned and not yet durable.
@@ -74,7 +83,7 @@ impl Committer {
     pub fn new(shared: Arc<Shared>, log: LogWriter) -> Self {
         let last = shared.tables().mark;
         shared.space.begin();
-        Self { shared, log, last, freeze_wanted: false, flight: None, next: None, spare: Vec::new() }
+        Self { shared, log, last, freeze_wanted: false, flight: None, next: None, following: None, spare: Vec::new() }
     }
 
     /// True while a cycle is begun and has not landed.
@@ -94,9 +103,17 @@ impl Committer {
         sealed
     }
 
-    /// True if a cycle may be planned on top of the one that flies.
+    /// Jobs of the cycle that is planned on top of the one that flies, and bytes that they take in the log.
+    pub fn planned(&self) -> (usize, usize) {
+        self.next.as_ref().map_or((0, 0), |next| (next.jobs.len(), next.draft.cycle.bytes()))
+    }
+
+    /// True if jobs may be planned on top of the cycle that flies.
     pub fn may_plan_ahead(&self) -> bool {
-        self.next.is_none()
+        let (jobs, bytes) = self.planned();
+        let options = &self.shared.options;
+        jobs < options.cycle_mutations_max.max(1)
+            && bytes < options.cycle_bytes_max
             && self.flight.as_ref().is_some_and(|flight| flight.sealed.is_ok())
             && self.shared.stopped().is_none()
             && !self.shared.space.is_full()
@@ -104,9 +121,15 @@ impl Committer {
             && !self.must_wait()
     }
 
-    /// Plans the cycle after the one that flies.
-    pub fn plan_ahead(&mut self, jobs: Vec<Job>) {
-        self.next = Some(self.plan(jobs));
+    /// Plans jobs of the cycle after the one that flies. False if there were some before.
+    pub fn plan_ahead(&mut self, jobs: Vec<Job>) -> bool {
+        let (is_first, mut next) = match self.next.take() {
+            Some(next) => (false, next),
+            None => (true, self.open()),
+        };
+        self.extend(&mut next, jobs);
+        self.next = Some(next);
+        is_first
     }
 
     /// What is to be written next, if the cycle that flies was written: before it lands, so that the disk has no rest.
@@ -114,7 +137,11 @@ impl Committer {
         if written.is_some_and(|w| !w.is_ok()) || self.flight.as_ref().is_some_and(|f| f.sealed.is_err()) {
             return None;
         }
-        self.next.as_mut()?.take_sealed()
+        let next = self.next.take()?;
+        let mut next = self.seal(next);
+        let sealed = next.take_sealed();
+        self.following = Some(next);
+        sealed
     }
 
     /// The cycle that flies was written, or had nothing to write: answers its jobs, and then those of the next one too if
@@ -122,16 +149,18 @@ impl Committer {
     pub fn land(&mut self, written: Option<Written>) -> Vec<Landed> {
         let Some(flight) = self.flight.take() else { return Vec::new() };
         let begun_ns = flight.begun_ns;
-        let next = self.next.take();
+        let following = self.following.take();
         let mut landed = Vec::with_capacity(2);
         match self.settle(flight, written) {
             Ok(done) => {
                 landed.push(done);
-                self.flight = next;
+                self.flight = following;
             }
             Err(lost) => {
                 landed.push(self.try_again(*lost));
-                landed.extend(next.map(|next| self.replan(next)));
+                let next = self.next.take().map(|next| (next.jobs, next.draft.pending));
+                let next = next.or_else(|| following.map(|next| (next.jobs, next.pending)));
+                landed.extend(next.map(|(jobs, pending)| self.replan(jobs, pending)));
             }
         }
         let refused = landed.iter().flatten().filter(|(answer, _)| answer.is_err()).count();
@@ -144,24 +173,39 @@ impl Committer {
         landed
     }
 
-    /// Plans jobs on top of whatever flies.
+    /// Plans a whole cycle on top of whatever flies.
     fn plan(&mut self, jobs: Vec<Job>) -> Flight {
-        let begun_ns = self.shared.env.clock.monotonic_ns();
-        let below = self.flight.as_ref();
-        let mut draft = Draft {
+        let mut planned = self.open();
+        self.extend(&mut planned, jobs);
+        self.seal(planned)
+    }
+
+    fn open(&mut self) -> Planned {
+        let last = self.flight.as_ref().map_or(self.last, |flight| flight.last);
+        let draft = Draft {
             cycle: self.log.begin(),
             pending: self.spare.pop().unwrap_or_default(),
             events: Vec::new(),
-            last: below.map_or(self.last, |flight| flight.last),
+            last,
             taken: 0,
             spared: true,
             freeze_wanted: false,
         };
-        let answers = if self.shared.stopped().is_some() {
-            jobs.iter().map(|_| Err(self.shared.closed())).collect()
+        Planned { jobs: Vec::new(), answers: Vec::new(), draft, begun_ns: self.shared.env.clock.monotonic_ns() }
+    }
+
+    fn extend(&self, planned: &mut Planned, jobs: Vec<Job>) {
+        if self.shared.stopped().is_some() {
+            planned.answers.extend(jobs.iter().map(|_| Err(self.shared.closed())));
         } else {
-            draft.plan(&self.shared, below.map(|flight| &flight.pending).as_slice(), &jobs)
-        };
+            let below = self.flight.as_ref().map(|flight| &flight.pending);
+            planned.answers.extend(planned.draft.plan(&self.shared, below.as_slice(), &jobs));
+        }
+        planned.jobs.extend(jobs);
+    }
+
+    fn seal(&mut self, planned: Planned) -> Flight {
+        let Planned { jobs, answers, mut draft, begun_ns } = planned;
         let sealed = if draft.cycle.is_empty() {
             self.log.discard(draft.cycle);
             Ok(None)
@@ -231,9 +275,9 @@ impl Committer {
     }
 
     /// What was planned on top of a cycle that failed is planned again, without it.
-    fn replan(&mut self, lost: Flight) -> Landed {
-        self.give_back(lost.pending);
-        match self.alone(lost.jobs) {
+    fn replan(&mut self, jobs: Vec<Job>, pending: Memtable) -> Landed {
+        self.give_back(pending);
+        match self.alone(jobs) {
             Ok(done) => done,
             Err(lost) => self.try_again(*lost),
         }

@@ -312,6 +312,10 @@ impl Cycle {
         self.frames == 0
     }
 
+    pub const fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Where each of a mutation's blocks would go, in order: the plan's effects need it before anything is appended.
     pub fn places(&self, blocks: &[Block]) -> Vec<Place> {
         let mut offset = self.here();

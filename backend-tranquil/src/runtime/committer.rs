@@ -10,6 +10,9 @@ use super::{Reply, Work};
 use crate::core::{Committer, Counters, Job, Landed, Shared};
 use crate::format::parity::REGION_BYTES;
 
+/// A cycle is planned in so many bites while the one before it is being written.
+const BITES: usize = 4;
+
 /// What the thread owns.
 pub struct CommitLoop {
     shared: Arc<Shared>,
@@ -86,17 +89,17 @@ impl CommitLoop {
         self.committer.must_wait()
     }
 
-    /// Begins a cycle, or ends the one that is begun, with the next one planned meanwhile. False when the queue is closed
+    /// Begins a cycle; or plans some of the next one while it is being written; or ends it. False when the queue is closed
     /// and empty.
     pub fn turn(&mut self, wait_idle: &dyn Fn(&Shared)) -> bool {
         if self.committer.is_flying() {
-            if self.committer.may_plan_ahead()
-                && let Some(work) = self.queue.take_now()
-            {
-                let jobs = self.jobs_of(work);
-                self.committer.plan_ahead(jobs);
+            // In a few bites: what comes last is planned while the disk rests.
+            let wanted = self.waiting.front().map_or(0, |flight| flight.replies.len() / BITES);
+            let more = |planned| self.pen.meanwhile(&self.queue, wanted, planned);
+            match self.committer.may_plan_ahead().then(|| more(self.committer.planned())).flatten() {
+                Some(work) => self.plan_ahead(work),
+                None => self.land(),
             }
-            self.land();
             return true;
         }
         let Some(work) = self.queue.take() else { return false };
@@ -106,7 +109,8 @@ impl CommitLoop {
             wait_idle(&self.shared);
         }
         let alone = work.len() == 1;
-        let jobs = self.jobs_of(work);
+        let (jobs, waiting) = apart(work);
+        self.waiting.push_back(waiting);
         let sealed = self.committer.begin(jobs);
         if alone {
             // Nobody else is there to be planned for meanwhile: another thread would only cost the way to it.
@@ -119,15 +123,24 @@ impl CommitLoop {
         true
     }
 
-    fn jobs_of(&mut self, work: Vec<Work>) -> Vec<Job> {
-        let for_drain = work.iter().any(|w| matches!(w.job, Job::Freeze));
-        let (jobs, replies) = work.into_iter().map(|w| (w.job, w.reply)).unzip();
-        self.waiting.push_back(Waiting { replies, for_drain });
-        jobs
+    fn plan_ahead(&mut self, work: Vec<Work>) {
+        let (jobs, waiting) = apart(work);
+        if self.committer.plan_ahead(jobs) {
+            self.waiting.push_back(waiting);
+        } else if let Some(before) = self.waiting.back_mut() {
+            before.replies.extend(waiting.replies);
+            before.for_drain |= waiting.for_drain;
+        }
     }
 
     fn land(&mut self) {
         let written = self.pen.end();
+        if written.is_some()
+            && self.committer.may_plan_ahead()
+            && let Some(work) = self.queue.take_now(self.committer.planned())
+        {
+            self.plan_ahead(work);
+        }
         let next = self.committer.follow(written.as_ref());
         self.pen.begin(next);
         let landed = self.committer.land(written);
@@ -178,6 +191,12 @@ impl CommitLoop {
         self.drains.notify();
         wait_idle(&self.shared);
     }
+}
+
+fn apart(work: Vec<Work>) -> (Vec<Job>, Waiting) {
+    let for_drain = work.iter().any(|w| matches!(w.job, Job::Freeze));
+    let (jobs, replies) = work.into_iter().map(|w| (w.job, w.reply)).unzip();
+    (jobs, Waiting { replies, for_drain })
 }
 
 /// What of the log is written to now. Each region that is left is covered by its file's sidecar.

@@ -53,7 +53,7 @@ impl Runtime {
             absorbed: absorbed_tx,
             keep: Arc::clone(&keep),
         };
-        let (pen, write) = pen::Pen::with_thread()?;
+        let (pen, write) = pen::Pen::with_thread(&queue)?;
         let commit = committer::CommitLoop::new(&shared, committer, &queue, (&drains, &keep), pen);
         let threads = vec![
             write,

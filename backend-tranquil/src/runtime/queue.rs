@@ -28,11 +28,19 @@ struct State {
     large: VecDeque<Work>,
     bytes: usize,
     closed: bool,
+    /// Cycles that are written.
+    written: u64,
+    /// Who takes is woken when so many wait.
+    wanted: usize,
 }
 
 impl State {
     fn is_empty(&self) -> bool {
-        self.small.is_empty() && self.large.is_empty()
+        self.len() == 0
+    }
+
+    fn len(&self) -> usize {
+        self.small.len() + self.large.len()
     }
 }
 
@@ -62,36 +70,62 @@ impl Queue {
         state.bytes += total;
         let lane = if largest > LARGE_BYTES { &mut state.large } else { &mut state.small };
         lane.extend(work);
+        let is_wanted = state.len() >= state.wanted;
         drop(state);
-        self.ready.notify_one();
+        if is_wanted {
+            self.ready.notify_one();
+        }
         Ok(())
     }
 
     /// The jobs of the next cycle; waits for the first. `None` when closed and empty.
     pub fn take(&self) -> Option<Vec<Work>> {
         let mut state = self.lock();
+        state.wanted = 1;
         while state.is_empty() {
             if state.closed {
                 return None;
             }
             state = self.ready.wait(state).expect("no panic under this lock");
         }
-        Some(self.cycle_of(&mut state))
+        Some(self.cycle_of(&mut state, (0, 0)))
     }
 
-    /// The jobs of the next cycle, if any wait.
-    pub fn take_now(&self) -> Option<Vec<Work>> {
+    /// Jobs for a cycle that has some, if any wait: `planned` is how many it has, and their bytes.
+    pub fn take_now(&self, planned: (usize, usize)) -> Option<Vec<Work>> {
         let mut state = self.lock();
-        (!state.is_empty()).then(|| self.cycle_of(&mut state))
+        (!state.is_empty()).then(|| self.cycle_of(&mut state, planned))
     }
 
-    fn cycle_of(&self, state: &mut State) -> Vec<Work> {
+    /// The same; waits for so many of them until so many cycles are written. To be woken for each would cost more than it
+    /// is worth.
+    pub fn take_until(&self, written: u64, wanted: usize, planned: (usize, usize)) -> Option<Vec<Work>> {
+        let mut state = self.lock();
+        state.wanted = wanted.max(1);
+        while state.written < written {
+            if state.len() >= state.wanted {
+                return Some(self.cycle_of(&mut state, planned));
+            }
+            state = self.ready.wait(state).expect("no panic under this lock");
+        }
+        None
+    }
+
+    /// So many cycles are written.
+    pub fn is_written(&self, cycles: u64) {
+        self.lock().written = cycles;
+        self.ready.notify_one();
+    }
+
+    fn cycle_of(&self, state: &mut State, planned: (usize, usize)) -> Vec<Work> {
         let mut out = Vec::new();
+        let (mutations_max, bytes_max) =
+            (self.mutations_max.saturating_sub(planned.0), self.bytes_max.saturating_sub(planned.1));
         // Of what is large one goes in any case, and more while they take half of the cycle; the rest is for the small
         // ones, of which one goes in any case too.
-        let large = take_some(&mut state.large, self.mutations_max.div_ceil(2), self.bytes_max / 2, &mut out);
-        let left = self.mutations_max.saturating_sub(out.len()).max(1);
-        let small = take_some(&mut state.small, left, self.bytes_max.saturating_sub(large), &mut out);
+        let large = take_some(&mut state.large, mutations_max.div_ceil(2), bytes_max / 2, &mut out);
+        let left = mutations_max.saturating_sub(out.len()).max(1);
+        let small = take_some(&mut state.small, left, bytes_max.saturating_sub(large), &mut out);
         let bytes = large + small;
         state.bytes = state.bytes.saturating_sub(bytes);
         out

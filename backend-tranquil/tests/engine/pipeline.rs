@@ -74,6 +74,35 @@ fn a_cycle_without_room_leaves_no_hole() {
     Tranquil::open(small(killed.path())).expect("what was acknowledged can be read to its end");
 }
 
+/// The disk has one sync for all that comes while it is busy with another, whenever that is.
+#[test]
+fn all_that_comes_while_a_cycle_is_written_is_the_next_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let s = Stepped::open(Options { cycle_mutations_max: 6, ..small(dir.path()) });
+    s.run(s.store.apply(alice(create_account("alice"), 1))).unwrap();
+    let counter = |name: &str| {
+        let stats = s.run(s.store.stats()).unwrap();
+        stats.counters.into_iter().find(|(n, _)| n == name).unwrap().1
+    };
+    let (cycles, syncs) = (counter("cycles"), counter("syncs"));
+    let mut calls: Vec<_> = (2..=14).map(|n| s.store.apply(put(n, 10))).collect();
+    let mut context = Context::from_waker(Waker::noop());
+    // Two begin; five come in three bites; the rest is more than a cycle takes.
+    for bite in [0..2, 2..3, 3..5, 5..7, 7..13] {
+        assert!(calls[bite].iter_mut().all(|call| call.as_mut().poll(&mut context).is_pending()));
+        assert!(s.steps.step(Part::Commit));
+    }
+    while s.steps.step(Part::Commit) {}
+    let receipts = calls.iter_mut().map(|call| match call.as_mut().poll(&mut context) {
+        Poll::Ready(answer) => answer.unwrap().pos.0,
+        Poll::Pending => panic!("every call is answered"),
+    });
+    let first = 2;
+    assert_eq!(receipts.collect::<Vec<_>>(), (first..first + 13).collect::<Vec<_>>());
+    drop(calls);
+    assert_eq!((counter("cycles") - cycles, counter("syncs") - syncs), (3, 3), "2, 6 and 5 of them");
+}
+
 /// A store whose ingestion says that it failed, once, and shows what it did only when it is opened again.
 #[derive(Clone, Default)]
 struct Hiding {
