@@ -16,6 +16,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("conformance", &["backend-api"]),
     // A tool that nobody depends on: it compares the engines, so it must see them.
     ("conformance/differential", &["backend-api", "backend-postgres", "backend-tranquil", "conformance"]),
+    ("pds/fuzz", &["backend-api", "conformance", "pds"]),
     ("pds", &["backend-api", "backend-postgres", "backend-tranquil"]),
 ];
 

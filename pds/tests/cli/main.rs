@@ -4,6 +4,7 @@ mod bench;
 mod binary;
 mod commands;
 mod control;
+mod decoders;
 #[path = "../engine/mod.rs"]
 mod engine;
 mod export;
@@ -14,6 +15,6 @@ mod support;
 /// By itself the commands run on the model and the program on the embedded engine.
 #[test]
 fn everything_once_more_on_each_engine() {
-    engine::once_more_on("tranquil", &["bench::", "binary::", "commands::", "kill::"]);
-    engine::once_more_on("postgres", &["bench::", "kill::"]);
+    engine::once_more_on("tranquil", &["bench::", "binary::", "commands::", "decoders::", "kill::"]);
+    engine::once_more_on("postgres", &["bench::", "decoders::", "kill::"]);
 }
