@@ -219,7 +219,7 @@ mod tests {
         }
         for _ in 0..3 {
             queue.push_all(vec![job(100)]).unwrap();
-            let cycle = queue.take_now().unwrap();
+            let cycle = queue.take_now((0, 0)).unwrap();
             assert_eq!(cycle.iter().map(|w| bytes_of(w) > LARGE_BYTES).collect::<Vec<_>>(), [true, false]);
         }
         assert!(queue.is_empty());
@@ -231,6 +231,17 @@ mod tests {
         let mut batch = vec![job(300 << 10)];
         batch.extend((0..200).map(|_| job(100)));
         queue.push_all(batch).unwrap();
-        assert_eq!(queue.take_now().unwrap().len(), 201);
+        assert_eq!(queue.take_now((0, 0)).unwrap().len(), 201);
+    }
+
+    #[test]
+    fn who_plans_ahead_is_given_enough_or_hears_that_the_disk_is_done() {
+        let queue = queue(8 << 20);
+        queue.push_all(vec![job(1), job(1)]).unwrap();
+        assert_eq!(queue.take_until(1, 2, (0, 0)).map(|work| work.len()), Some(2));
+        queue.push_all(vec![job(1)]).unwrap();
+        queue.is_written(1);
+        assert!(queue.take_until(1, 2, (2, 0)).is_none(), "the cycle before is written");
+        assert_eq!(queue.take_now((2, 0)).map(|work| work.len()), Some(1), "what came last goes with it");
     }
 }
