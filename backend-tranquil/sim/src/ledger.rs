@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use crate::disk::Fault;
-use crate::mutants::workspace;
+use crate::mutants::{Catcher, Tally, workspace};
 use crate::runs::Total;
 use crate::sweep::{self, Swept};
 use crate::watch::Watch;
@@ -99,8 +99,12 @@ pub fn note_part(name: &str, part: Part, swept: &Swept) -> Result<(), String> {
 ///
 /// # Errors
 /// If the file cannot be written.
-pub fn note_mutants(caught: usize, tried: usize) -> Result<(), String> {
-    note(&format!("mutants {caught} {tried}"))
+pub fn note_mutants(tally: &Tally, took: Duration) -> Result<(), String> {
+    let mut line = format!("mutants {} {} {}", tally.caught(), tally.tried, took.as_secs());
+    for sort in Catcher::SORTS {
+        let _infallible = write!(line, " {}", tally.caught.get(sort).copied().unwrap_or(0));
+    }
+    note(&line)
 }
 
 /// How far a long run may go, and what it has to do.
@@ -158,10 +162,17 @@ pub fn report() -> Result<(), String> {
     sweeps_of(&mut page)?;
     let mut rows = String::new();
     for (commit, words) in lines("mutants")? {
-        let _infallible = writeln!(rows, "| {} of {} | `{commit}` |", words[0], words[1]);
+        let by: Vec<&str> = (3..7).map(|i| words.get(i).map_or("", String::as_str)).collect();
+        let seconds = words.get(2).map_or("", String::as_str);
+        let _infallible =
+            writeln!(rows, "| `{commit}` | {} of {} | {} | {seconds} |", words[0], words[1], by.join(" | "));
     }
-    page += "\n## Bugs put in on purpose\n\n| caught | commit |\n|---|---|\n";
-    page += if rows.is_empty() { "| not run yet | |\n" } else { &rows };
+    let _infallible = writeln!(
+        page,
+        "\n## Bugs put in on purpose\n\n| commit | caught | by {} | s |\n|---|---|---|---|---|---|---|",
+        Catcher::SORTS.join(" | by ")
+    );
+    page += if rows.is_empty() { "| not run yet | | | | | | |\n" } else { &rows };
     page += "\n";
     page += FOUND;
     let path = workspace().join("docs/reliability.md");

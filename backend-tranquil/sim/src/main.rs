@@ -172,13 +172,20 @@ fn long(minutes: Option<u64>) -> Result<bool, String> {
 }
 
 fn gate(filter: &str) -> Result<bool, String> {
-    let (caught, tried) = mutants::gate(filter, |mutant, fate, seconds| match fate {
+    let begun = Watch::start();
+    let tally = mutants::gate(filter, |mutant, fate, seconds| match fate {
         mutants::Fate::Caught(by) => println!("caught    {:<40} {seconds:>4} s  {by}", mutant.name),
         mutants::Fate::Survived => println!("SURVIVED  {:<40} {seconds:>4} s  {}", mutant.name, mutant.what),
     })?;
-    println!("{caught} of {tried} are caught");
+    println!(
+        "{} of {} are caught, {:?}, in {} s",
+        tally.caught(),
+        tally.tried,
+        tally.caught,
+        begun.elapsed().as_secs()
+    );
     if filter.is_empty() {
-        ledger::note_mutants(caught, tried)?;
+        ledger::note_mutants(&tally, begun.elapsed())?;
     }
-    Ok(caught == tried)
+    Ok(tally.survived == 0)
 }

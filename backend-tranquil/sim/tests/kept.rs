@@ -1,8 +1,8 @@
 //! What the simulator has found, kept: each is a small story with a crash at every call of it, and must find nothing.
 
 use backend_api::AccountStatus;
-use conformance::history::{Intent, Note, Step};
-use tranquil_sim::disk::{Crash, Fault, Survivors};
+use conformance::history::{self, Intent, Note, Step, Want};
+use tranquil_sim::disk::{Call, Crash, Fault, Survivors};
 use tranquil_sim::runs::{each, outcome};
 use tranquil_sim::{Act, Plan, Setup};
 
@@ -13,6 +13,9 @@ const PARTS: [Crash; 4] = [
     Crash::Power(Survivors::Some(700_000)),
 ];
 
+/// Seeds that tell each story: they decide who waits for an answer, and which part takes the next step.
+const SEEDS: u64 = 2;
+
 fn says(intents: Vec<Intent>) -> Act {
     Act::Story(Step::Apply { who: 0, intents })
 }
@@ -22,7 +25,11 @@ fn created() -> Act {
 }
 
 fn notes(count: u64) -> impl Iterator<Item = Act> {
-    (0..count).map(|n| {
+    notes_from(0, count)
+}
+
+fn notes_from(first: u64, count: u64) -> impl Iterator<Item = Act> {
+    (first..first + count).map(|n| {
         let note = Note { path: n, text: Some(n), blob: None, link: None };
         says(vec![
             Intent::Commit { writes: vec![note], announced: true, fault: None },
@@ -46,30 +53,58 @@ fn crash(after_calls: u64, crash: Crash) -> Act {
     Act::Crash { after_calls, crash, again: Vec::new() }
 }
 
-/// Runs the story with a crash at every call, and with everything that it may leave.
+/// What a run violates, or that what it was to try never came.
+fn came(plan: &Plan) -> Result<(), String> {
+    let report = outcome(plan).map_err(|e| e.to_string())?;
+    if report.has_happened { Ok(()) } else { Err("never came".into()) }
+}
+
+/// What each call of a story is, as acts count them; something else stands where the crash or fault would.
+fn calls(seed: u64, setup: &Setup, story: Vec<Act>) -> Vec<Call> {
+    let whole = plan(seed, std::iter::once(Act::Calm).chain(story));
+    outcome(&Plan { setup: setup.clone(), ..whole }).expect("the story itself").kinds
+}
+
+/// Runs the story, as a few seeds tell it, with a crash at every call, and with everything that it may leave.
 fn at_every_call(story: &(dyn Fn() -> Vec<Act> + Sync)) {
-    let whole = Plan { ends_after_crash: true, ..plan(1, story()) };
-    let calls = outcome(&whole).expect("the story itself").calls;
-    let tries = calls * PARTS.len() as u64;
-    let failures = each(tries, |i| {
-        let (call, part) = (1 + i / PARTS.len() as u64, PARTS[(i % PARTS.len() as u64) as usize]);
+    let places = |seed| (1..=calls(seed, &tiny(), story()).len() as u64).map(move |call| (seed, call));
+    let places: Vec<_> = (1..=SEEDS).flat_map(places).collect();
+    let failures = each((places.len() * PARTS.len()) as u64, |i| {
+        let ((seed, call), part) = (places[i as usize / PARTS.len()], PARTS[i as usize % PARTS.len()]);
         let first = std::iter::once(crash(call, part));
-        let plan = Plan { ends_after_crash: true, ..plan(i, first.chain(story())) };
-        outcome(&plan).err().map(|e| format!("call {call}, {part:?}: {e}"))
+        let plan = Plan { ends_after_crash: true, ..plan(seed, first.chain(story())) };
+        came(&plan).err().map(|e| format!("seed {seed}, call {call}, {part:?}: {e}"))
     });
     assert!(failures.is_empty(), "{failures:#?}");
 }
 
-/// Runs the story with a fault at every fourth call; then what comes after it, and the end of every run.
-fn fault_at_every_fourth_call(faults: &[Fault], story: &(dyn Fn() -> Vec<Act> + Sync)) {
-    let calls = outcome(&plan(1, story())).expect("the story itself").calls;
-    let failures = each(calls * faults.len() as u64, |i| {
-        let (call, fault) = (1 + i / faults.len() as u64, faults[(i % faults.len() as u64) as usize]);
-        if !call.is_multiple_of(4) {
-            return None;
-        }
-        let plan = plan(i, std::iter::once(Act::Fault { after_calls: call, fault }).chain(story()));
-        outcome(&plan).err().map(|e| format!("call {call}, {fault:?}: {e}"))
+/// Runs the story, as a few seeds tell it, with each fault at every call to which it can happen; then what comes after it,
+/// and the end of every run. And as often as a seed of its own tells it, where that call may be another.
+fn fault_at_every_call(faults: &[Fault], setup: &Setup, story: &(dyn Fn() -> Vec<Act> + Sync)) {
+    let possible = |seed| {
+        let calls = (1..).zip(calls(seed, setup, story()));
+        let each = calls.flat_map(|(call, kind)| faults.iter().map(move |fault| (seed, call, kind, *fault)));
+        each.filter(|(_, _, kind, fault)| kind.faults().contains(fault)).collect::<Vec<_>>()
+    };
+    let possible: Vec<_> = (1..=SEEDS).flat_map(possible).collect();
+    let failures = each(possible.len() as u64 * 2, |i| {
+        let (seed, after_calls, _, fault) = possible[i as usize / 2];
+        let acts = std::iter::once(Act::Fault { after_calls, fault }).chain(story());
+        let of = |seed| Plan { setup: setup.clone(), ..plan(seed, acts.clone()) };
+        let found =
+            if i % 2 == 0 { came(&of(seed)) } else { outcome(&of(1_000 + i)).map(drop).map_err(|e| e.to_string()) };
+        found.err().map(|e| format!("{i}: seed {seed}, call {after_calls}, {fault:?}: {e}"))
+    });
+    assert!(failures.is_empty(), "{failures:#?}");
+}
+
+/// Runs stories in which nothing goes wrong but what they say, each from a few seeds. What is not checkpointed stays in
+/// memory.
+fn all_is_well(stories: &[Vec<Act>]) {
+    let failures = each(stories.len() as u64 * SEEDS, |i| {
+        let story = stories[(i / SEEDS) as usize].clone();
+        let plan = Plan { setup: Setup { memtable_bytes: 1 << 20, ..tiny() }, ..plan(i, story) };
+        outcome(&plan).err().map(|e| format!("story {}: {e}", i / SEEDS))
     });
     assert!(failures.is_empty(), "{failures:#?}");
 }
@@ -78,9 +113,10 @@ fn fault_at_every_fourth_call(faults: &[Fault], story: &(dyn Fn() -> Vec<Act> + 
 /// had it not been written to fresh blocks, the power cut with which every run ends would take it.
 #[test]
 fn what_was_read_back_after_a_failed_sync_is_written_again() {
-    let killed = || [crash(1, Crash::Kill)];
-    fault_at_every_fourth_call(&[Fault::SyncGate], &|| {
-        std::iter::once(created()).chain(notes(4)).chain(killed()).chain(notes(2)).collect()
+    fault_at_every_call(&[Fault::SyncGate], &tiny(), &|| {
+        // The checkpoint syncs the events.
+        let before = std::iter::once(created()).chain(notes(4)).chain([Act::Story(Step::Checkpoint)]);
+        before.chain([crash(1, Crash::Kill)]).chain(notes(2)).collect()
     });
 }
 
@@ -88,7 +124,7 @@ fn what_was_read_back_after_a_failed_sync_is_written_again() {
 /// file.
 #[test]
 fn a_bad_read_while_a_file_is_written_to_fresh_blocks() {
-    fault_at_every_fourth_call(&[Fault::FlippedRead, Fault::StaleRead], &|| {
+    fault_at_every_call(&[Fault::FlippedRead, Fault::StaleRead], &tiny(), &|| {
         // Of the newest segment a checkpoint vouches for a part.
         let before = std::iter::once(created()).chain(notes(3)).chain([Act::Story(Step::Checkpoint)]);
         before.chain(notes(1)).chain([crash(1, Crash::Kill)]).chain(notes(2)).collect()
@@ -100,7 +136,7 @@ fn a_bad_read_while_a_file_is_written_to_fresh_blocks() {
 #[test]
 fn a_checkpoint_whose_reserve_cannot_be_made_whole() {
     let full = || [Act::Full(0)].into_iter().chain(notes(2)).chain([Act::Space, Act::Story(Step::Checkpoint)]);
-    fault_at_every_fourth_call(&[Fault::Name, Fault::Size, Fault::Write, Fault::Sync], &|| {
+    fault_at_every_call(&[Fault::Name, Fault::Size, Fault::Write, Fault::Sync], &tiny(), &|| {
         std::iter::once(created()).chain(notes(2)).chain(full()).chain(notes(1)).collect()
     });
 }
@@ -110,7 +146,7 @@ fn a_checkpoint_whose_reserve_cannot_be_made_whole() {
 #[test]
 fn a_run_that_was_told_to_have_failed_is_there() {
     let full = || [Act::Full(0)].into_iter().chain(notes(3)).chain([Act::Space, Act::Story(Step::Checkpoint)]);
-    fault_at_every_fourth_call(&[Fault::IngestFullDone, Fault::IngestDone], &|| {
+    fault_at_every_call(&[Fault::IngestFullDone, Fault::IngestDone], &tiny(), &|| {
         std::iter::once(created()).chain(notes(3)).chain(full()).chain(notes(3)).collect()
     });
 }
@@ -125,7 +161,14 @@ fn a_power_cut_while_a_segment_is_begun() {
 #[test]
 fn a_power_cut_while_segments_are_removed() {
     let forget = || [Act::Story(Step::Advance(300 * 3_600_000_000)), Act::Story(Step::Sweep(1_000))];
-    at_every_call(&|| std::iter::once(created()).chain(notes(6)).chain(forget()).chain(notes(1)).collect());
+    at_every_call(&|| {
+        std::iter::once(created())
+            .chain(notes(10))
+            .chain([Act::Story(Step::Checkpoint)])
+            .chain(forget())
+            .chain(notes(1))
+            .collect()
+    });
 }
 
 /// A segment was sealed, lost its successor, grew, and was sealed again; its first index came back and kept the store from
@@ -164,4 +207,90 @@ fn a_crash_while_the_only_segment_is_begun_again() {
         outcome(&plan).err().map(|e| format!("seed {seed}: {e}"))
     });
     assert!(failures.is_empty(), "{failures:#?}");
+}
+
+/// A log file had its name, the process was killed before that was durable, and everything was drained, so that nothing
+/// made the open sync the directory: what the next process wrote to that file would go with the name.
+#[test]
+fn names_that_a_kill_left_before_they_were_durable() {
+    const CALLS: u64 = 20;
+    let failures = each(8 * CALLS, |i| {
+        let (count, call) = (i / CALLS, 1 + i % CALLS);
+        let drained = notes(count).flat_map(|note| [note, Act::Turns(20)]);
+        let acts = std::iter::once(created())
+            .chain(drained)
+            .chain([crash(call, Crash::Kill)])
+            .chain(notes_from(count, 2))
+            .chain([crash(1, Crash::Power(Survivors::None))])
+            .chain(notes_from(count + 2, 1));
+        // Every cycle is drained by itself: a checkpoint would begin the file before it drains.
+        let plan = Plan { setup: Setup { memtable_bytes: 1, ..tiny() }, ..plan(i, acts) };
+        outcome(&plan).err().map(|e| format!("{count} notes, call {call}: {e}"))
+    });
+    assert!(failures.is_empty(), "{failures:#?}");
+}
+
+/// A cycle that was planned on top of one that fails is planned again, and everybody in it is answered.
+#[test]
+fn what_was_planned_on_top_of_a_cycle_that_failed() {
+    let crowd =
+        || Act::Story(Step::ApplyMany { mutations: (0..8).map(|n| (0, vec![Intent::PutBlob(n % 6)])).collect() });
+    fault_at_every_call(&[Fault::NoSpace, Fault::Quota, Fault::Write, Fault::Sync], &tiny(), &|| {
+        [created(), crowd(), crowd()].into_iter().chain(notes(1)).collect()
+    });
+}
+
+/// A read failed in the scan of the log: that is not its end.
+#[test]
+fn a_read_error_while_the_log_is_scanned() {
+    // Nothing is drained, so everything is read again.
+    let setup = Setup { memtable_bytes: 1 << 20, ..tiny() };
+    fault_at_every_call(&[Fault::Read], &setup, &|| {
+        std::iter::once(created()).chain(notes(3)).chain([crash(1, Crash::Kill)]).chain(notes_from(3, 2)).collect()
+    });
+}
+
+/// What retention keeps begins anywhere in a segment, also with its last event; and begins there after a kill.
+#[test]
+fn retention_that_ends_anywhere_in_a_segment() {
+    let hours = |n: u64| Act::Story(Step::Advance(n * 3_600_000_000));
+    // One event each.
+    let events = |count| (0..count).map(|_| says(vec![Intent::Account]));
+    let story = |before, then: Option<Act>| {
+        let old = std::iter::once(created()).chain(events(before)).chain([hours(60)]);
+        let kept = events(8).chain([hours(60), Act::Story(Step::Sweep(1_000))]);
+        old.chain(kept).chain(then).chain(events(1)).chain([Act::Story(Step::Compare)]).collect()
+    };
+    let stories: Vec<Vec<Act>> =
+        (1..12).flat_map(|before| [story(before, None), story(before, Some(crash(1, Crash::Kill)))]).collect();
+    all_is_well(&stories);
+}
+
+/// A block that nothing refers to any more, but is still there, holds nothing: it has to be sent again.
+#[test]
+fn what_nothing_refers_to_is_sent_again() {
+    let commit = |path, text, fault| {
+        let writes = vec![Note { path, text, blob: None, link: None }];
+        // What is announced has to be sent anyway.
+        says(vec![Intent::Commit { writes, announced: false, fault }])
+    };
+    let story = |left_out| {
+        let again = commit(3, Some(5), Some(history::Fault::BlockLeftOut(left_out)));
+        vec![created(), commit(0, Some(5), None), commit(0, None, None), again, Act::Story(Step::Compare)]
+    };
+    all_is_well(&(0..4).map(story).collect::<Vec<_>>());
+}
+
+/// Rows expire: all of them before a sweep says that it is done, and nothing of one is taken for another's.
+#[test]
+fn rows_that_expire() {
+    let row = |key, unique, lives| {
+        let expect = Want::Any;
+        says(vec![Intent::PutRow { key, body: 0, unique, lookup: None, owned: false, lives, expect }])
+    };
+    let (later, compare) = (Act::Story(Step::Advance(20)), Act::Story(Step::Compare));
+    let sweep = |budget| Act::Story(Step::Sweep(budget));
+    let many = (0..8).map(|n| row(n, None, Some(10))).chain([later.clone(), sweep(3), compare.clone()]);
+    let heir = [row(0, Some(1), Some(10)), later, sweep(1_000), row(0, None, None), compare];
+    all_is_well(&[many.collect(), heir.to_vec()]);
 }

@@ -17,7 +17,7 @@ use crate::fixture::Fixture;
 
 pub use compare::everything;
 pub use run::{Difference, Summary, run};
-pub use step::{Intent, Note, Step, generate};
+pub use step::{Fault, Intent, Note, Step, Want, generate};
 pub use world::{After, Person, World};
 
 /// A difference, and the shortest history found that still shows one.

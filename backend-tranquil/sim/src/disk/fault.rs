@@ -154,8 +154,10 @@ pub struct Faults {
     pub fired: [u64; Fault::ALL.len()],
     /// Nothing goes wrong while it is false.
     pub is_on: bool,
-    /// The one call, by its number, that goes wrong, and how.
+    /// The one call, by its number among those that count, that goes wrong, and how.
     pub at: Option<(u64, Fault)>,
+    /// That has happened.
+    pub has_happened: bool,
 }
 
 impl Faults {
@@ -180,7 +182,7 @@ impl Faults {
     #[must_use]
     pub const fn none() -> Self {
         let none = [0; Fault::ALL.len()];
-        Self { rates_ppm: none, fired: [0; Fault::ALL.len()], is_on: false, at: None }
+        Self { rates_ppm: none, fired: [0; Fault::ALL.len()], is_on: false, at: None, has_happened: false }
     }
 
     /// What goes wrong with a call.
@@ -195,6 +197,7 @@ impl Faults {
 
     fn draw_of(&mut self, possible: &[Fault], number: u64, rng: &mut Rng) -> Option<Fault> {
         let planned = self.at.filter(|(at, fault)| *at == number && possible.contains(fault)).map(|(_, fault)| fault);
+        self.has_happened |= planned.is_some();
         let fault = planned.or_else(|| {
             self.is_on.then(|| possible.iter().copied().find(|f| rng.chance(self.rates_ppm[*f as usize]))).flatten()
         })?;

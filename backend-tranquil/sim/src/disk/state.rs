@@ -21,11 +21,15 @@ pub struct State {
     pub(super) order: u64,
     /// Calls so far.
     pub calls: u64,
-    /// What each was.
+    /// Calls so far to which something may happen that was planned: while it is calm they do not count.
+    pub counted: u64,
+    /// What each of those was.
     pub kinds: Vec<Call>,
+    /// Nothing goes wrong; what is planned waits.
+    pub is_calm: bool,
     /// Handles of an earlier time are no longer good.
     pub(super) boot: u64,
-    /// The power goes, or the process is killed, within this call.
+    /// The power goes, or the process is killed, within this call of those that count.
     pub crash_at: Option<u64>,
     /// Nothing reaches the disk any more.
     pub is_off: bool,
@@ -54,7 +58,9 @@ impl State {
             next: ROOT + 1,
             order: 0,
             calls: 0,
+            counted: 0,
             kinds: Vec::new(),
+            is_calm: false,
             boot: 0,
             crash_at: None,
             is_off: false,
@@ -74,10 +80,15 @@ impl State {
             return Err(off());
         }
         self.calls += 1;
-        self.kinds.push(call);
         self.trace.note(call as u64);
         self.trace.note(what);
-        if self.crash_at == Some(self.calls) {
+        if self.is_calm {
+            self.trace.note(0);
+            return Ok(None);
+        }
+        self.counted += 1;
+        self.kinds.push(call);
+        if self.crash_at == Some(self.counted) {
             self.is_off = true;
             self.crash_at = None;
             self.trace.note(0xdead);
@@ -89,14 +100,14 @@ impl State {
                 Err(off())
             };
         }
-        let fault = self.faults.draw(call, self.calls, &mut self.rng);
+        let fault = self.faults.draw(call, self.counted, &mut self.rng);
         self.trace.note(fault.map_or(0, |f| f as u64 + 1));
         Ok(fault)
     }
 
     /// True if the next call is slow.
     pub(super) fn is_slow(&mut self) -> bool {
-        !self.is_off && self.faults.draw_slow(self.calls + 1, &mut self.rng)
+        !self.is_off && !self.is_calm && self.faults.draw_slow(self.counted + 1, &mut self.rng)
     }
 
     /// A call ends.
@@ -108,7 +119,6 @@ impl State {
     pub fn restart(&mut self, crash: Crash) {
         self.boot += 1;
         self.is_off = false;
-        self.crash_at = None;
         match crash {
             Crash::Kill if self.evicts => self.each_file(FileNode::evict),
             Crash::Kill => {}
@@ -127,7 +137,9 @@ impl State {
 
     fn cut(&mut self, survivors: Survivors) {
         let kept_ppm = if let Survivors::Some(ppm) = survivors { ppm } else { 0 };
-        let mut lots = Lots { rng: self.rng.clone(), kept_ppm, torn_ppm: self.faults.torn_ppm(), torn: 0 };
+        // Other lots at each call, also where nothing else drew any since the act began.
+        let rng = Rng::of(self.rng.next(), self.calls);
+        let mut lots = Lots { rng, kept_ppm, torn_ppm: self.faults.torn_ppm(), torn: 0 };
         let mut keep = match survivors {
             Survivors::None => Keep::None,
             Survivors::All => Keep::All,
@@ -142,7 +154,6 @@ impl State {
             }
         }
         self.faults.count(Fault::Torn, lots.torn);
-        self.rng = lots.rng;
     }
 
     /// The oldest change that is not synced.

@@ -4,9 +4,10 @@
 //! Why: a refusal comes from the planner before anything is appended, or from a cycle that was cut off and synced, or from
 //! an engine that takes nothing any more. The model does not take what the engine refused, and positions are contiguous,
 //! so a trace shows as a position, a number or a content that differs at the next answer or comparison. What is checked
-//! here is that a refusal has a cause: without a fault, only the planner refuses.
+//! here is that a refusal has a cause: without a fault, only the planner refuses; and that an engine that takes nothing any
+//! more takes nothing.
 
-use backend_api::{Error, Reason};
+use backend_api::{Error, Reason, Receipt, Result};
 
 use super::{Held, Violation};
 
@@ -29,6 +30,20 @@ pub const fn infrastructure(reason: Reason) -> Option<Infrastructure> {
         Reason::Closed => Some(Infrastructure::Stopped),
         Reason::StorageFull | Reason::ReadFailed | Reason::Overloaded => Some(Infrastructure::Busy),
         _ => None,
+    }
+}
+
+/// An engine that has said that it takes nothing any more, or that it does not know what became of something, takes
+/// nothing that is sent after that: what it would build on may not be there.
+///
+/// # Errors
+/// If it does.
+pub fn stays_stopped(answer: &Result<Receipt>) -> Held {
+    match answer {
+        Ok(receipt) => {
+            Err(Violation::new("refused", format!("the store had stopped, and took mutation {}", receipt.pos)))
+        }
+        Err(_) => Ok(()),
     }
 }
 

@@ -29,7 +29,7 @@ pub struct Place {
 }
 
 /// What is expected to catch it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Catcher {
     /// The simulator with these arguments.
     Sim(Vec<String>),
@@ -37,6 +37,23 @@ pub enum Catcher {
     Test(String, Vec<String>),
     /// A kept story of the simulator, by name.
     Kept(String),
+}
+
+impl Catcher {
+    /// Names of the sorts.
+    pub const SORTS: [&str; 4] = ["seeds", "sweeps", "stories", "tests"];
+
+    /// What sort of thing it is, by name.
+    #[must_use]
+    pub fn sort(&self) -> &'static str {
+        let [seeds, sweeps, stories, tests] = Self::SORTS;
+        match self {
+            Self::Sim(arguments) if arguments.iter().any(|a| a == "--sweep") => sweeps,
+            Self::Sim(_) => seeds,
+            Self::Kept(_) => stories,
+            Self::Test(..) => tests,
+        }
+    }
 }
 
 /// A seeded bug.

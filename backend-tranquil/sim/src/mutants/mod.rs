@@ -3,6 +3,7 @@
 mod build;
 mod entry;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -26,36 +27,58 @@ pub fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// The gate: builds all bugs, shows that nothing is caught while none is switched on, then tries each whose name has the
-/// filter in it.
+/// How many were tried, caught, and by what sort of thing.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Tally {
+    /// Bugs tried.
+    pub tried: usize,
+    /// Those that nothing noticed.
+    pub survived: usize,
+    /// Those that were caught, by [`Catcher::sort`].
+    pub caught: BTreeMap<&'static str, usize>,
+}
+
+impl Tally {
+    /// All that were caught.
+    #[must_use]
+    pub const fn caught(&self) -> usize {
+        self.tried - self.survived
+    }
+}
+
+/// The gate: builds all bugs, then tries each whose name has the filter in it. What catches one is shown to find nothing
+/// while no bug is switched on.
 ///
 /// # Errors
-/// If it cannot be built, or if one no longer applies.
-pub fn gate(filter: &str, tell: impl Fn(&Mutant, &Fate, u64)) -> Result<(usize, usize), String> {
+/// If it cannot be built, if a bug no longer applies, or if what catches it fails without it as well.
+pub fn gate(filter: &str, tell: impl Fn(&Mutant, &Fate, u64)) -> Result<Tally, String> {
     let workspace = workspace().canonicalize().map_err(|e| e.to_string())?;
     let mutants = all(&workspace)?;
     let changed = sources(&workspace, &mutants).map_err(|wrong| wrong.join("\n"))?;
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace.join("target"), PathBuf::from);
     let copy = target.join("mutants");
     build::copy(&workspace, &copy, &changed)?;
-    let gate = Gate { copy, target };
-    gate.cargo(&["build", "--package", "tranquil-sim"])?;
-    gate.take_sim()?;
-    gate.sound()?;
-    let (mut caught, mut tried) = (0, 0);
+    let mut gate = Gate { copy, target, sound: BTreeSet::new() };
+    gate.build()?;
+    let mut tally = Tally::default();
     for (n, mutant) in mutants.iter().enumerate().filter(|(_, mutant)| mutant.name.contains(filter)) {
         let begun = Watch::start();
-        let fate = gate.fate(n, &mutant.catcher)?;
+        let fate = gate.fate(n, &mutant.catcher).map_err(|e| format!("{}: {e}", mutant.name))?;
         tell(mutant, &fate, begun.elapsed().as_secs());
-        caught += usize::from(fate != Fate::Survived);
-        tried += 1;
+        tally.tried += 1;
+        match fate {
+            Fate::Caught(_) => *tally.caught.entry(mutant.catcher.sort()).or_default() += 1,
+            Fate::Survived => tally.survived += 1,
+        }
     }
-    Ok((caught, tried))
+    Ok(tally)
 }
 
 struct Gate {
     copy: PathBuf,
     target: PathBuf,
+    /// What was shown to find nothing while no bug is switched on.
+    sound: BTreeSet<Catcher>,
 }
 
 impl Gate {
@@ -66,36 +89,35 @@ impl Gate {
         command
     }
 
-    fn cargo(&self, arguments: &[&str]) -> Result<(), String> {
-        let mut command = self.command(Path::new("cargo"), arguments);
-        let done = command.output().map_err(|e| format!("cargo: {e}"))?;
-        if done.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&done.stderr).into_owned()) }
-    }
-
-    /// The simulator with all bugs, not to be taken for the one without.
-    fn sim(&self) -> PathBuf {
-        self.copy.join("tranquil-sim-with-bugs")
-    }
-
-    fn take_sim(&self) -> Result<(), String> {
+    /// The simulator with all bugs, under a name by which it is not taken for the one without.
+    fn build(&self) -> Result<(), String> {
+        let arguments = ["build", "--package", "tranquil-sim"];
+        let done = self.command(Path::new("cargo"), &arguments).output().map_err(|e| format!("cargo: {e}"))?;
+        if !done.status.success() {
+            return Err(String::from_utf8_lossy(&done.stderr).into_owned());
+        }
         let built = self.target.join("debug").join(format!("tranquil-sim{}", std::env::consts::EXE_SUFFIX));
         std::fs::copy(&built, self.sim()).map(|_| ()).map_err(|e| format!("{}: {e}", built.display()))
     }
 
-    /// With no bug switched on nothing is caught.
-    fn sound(&self) -> Result<(), String> {
-        let run = self
-            .command(&self.sim(), &["--seeds", "20", "--ledger", "ledger-with-bugs.txt"])
-            .output()
-            .map_err(|e| e.to_string())?;
-        if run.status.success() {
-            Ok(())
-        } else {
-            Err(format!("without a bug: {}", String::from_utf8_lossy(&run.stdout)))
-        }
+    fn sim(&self) -> PathBuf {
+        self.copy.join("tranquil-sim-with-bugs")
     }
 
-    fn fate(&self, n: usize, catcher: &Catcher) -> Result<Fate, String> {
+    fn fate(&mut self, n: usize, catcher: &Catcher) -> Result<Fate, String> {
+        let (done, text) = self.run(catcher, Some(n))?;
+        if done {
+            return Ok(Fate::Survived);
+        }
+        self.is_due_to_the_bug(catcher, &text)?;
+        let said = text
+            .lines()
+            .find(|line| ["FAILS", "failed", "FAILED", "call ", "panicked"].iter().any(|w| line.contains(w)));
+        Ok(Fate::Caught(said.unwrap_or("it ended in failure").chars().take(110).collect()))
+    }
+
+    /// Runs what is to catch a bug, with it or without any. True if nothing was found; and what was said.
+    fn run(&self, catcher: &Catcher, bug: Option<usize>) -> Result<(bool, String), String> {
         let mut command = match catcher {
             Catcher::Sim(arguments) => {
                 let mut given: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -113,17 +135,33 @@ impl Gate {
                 self.command(Path::new("cargo"), &given)
             }
         };
-        let done = command.env(build::SWITCH, n.to_string()).output().map_err(|e| e.to_string())?;
-        if done.status.success() {
-            return Ok(Fate::Survived);
+        if let Some(n) = bug {
+            command.env(build::SWITCH, n.to_string());
         }
+        let done = command.output().map_err(|e| e.to_string())?;
         let text = String::from_utf8_lossy(&done.stdout).into_owned() + &String::from_utf8_lossy(&done.stderr);
-        if text.contains("could not compile") || text.contains("no test target") {
-            return Err(text);
+        let is_built = !["could not compile", "no test target", "running 0 tests"].iter().any(|w| text.contains(w));
+        if is_built { Ok((done.status.success(), text)) } else { Err(text) }
+    }
+
+    /// What caught a bug finds nothing without it: of many seeds the one that failed, of everything else all.
+    fn is_due_to_the_bug(&mut self, catcher: &Catcher, text: &str) -> Result<(), String> {
+        let seeds =
+            text.lines().filter_map(|line| line.strip_prefix("seed ")?.split_once(" FAILS")).map(|(seed, _)| seed);
+        let mut without: Vec<Catcher> =
+            seeds.map(|seed| Catcher::Sim(vec!["--seed".to_owned(), seed.to_owned()])).collect();
+        if without.is_empty() {
+            without.push(catcher.clone());
         }
-        let said = text
-            .lines()
-            .find(|line| ["FAILS", "failed", "FAILED", "call ", "panicked"].iter().any(|w| line.contains(w)));
-        Ok(Fate::Caught(said.unwrap_or("it ended in failure").chars().take(110).collect()))
+        for one in without {
+            if !self.sound.contains(&one) {
+                let (is_good, text) = self.run(&one, None)?;
+                if !is_good {
+                    return Err(format!("{one:?} fails without any bug: {text}"));
+                }
+                self.sound.insert(one);
+            }
+        }
+        Ok(())
     }
 }

@@ -141,7 +141,7 @@ impl World {
             self.people.cids.insert(cid);
             mutation.blocks.push(Block { cid, bytes: bytes.into() });
             mutation.blocks.sort_by_key(|block| block.cid);
-            self.fly(vec![Sent { mutation, who, after }], true)?;
+            self.fly(vec![Sent::new(mutation, who, after)], true)?;
         }
         let (other, blob) = ((who + 1) % 5, self.rng.below(6));
         self.send_now(&[(other, vec![Intent::PutBlob(blob)])])

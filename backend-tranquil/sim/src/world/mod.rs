@@ -32,9 +32,15 @@ pub(crate) struct Sent {
     mutation: Mutation,
     who: u64,
     after: Vec<After>,
+    /// The engine had stopped before it was sent.
+    is_late: bool,
 }
 
 impl Sent {
+    const fn new(mutation: Mutation, who: u64, after: Vec<After>) -> Self {
+        Self { mutation, who, after, is_late: false }
+    }
+
     /// True if it waits with the large ones.
     fn is_large(&self) -> bool {
         self.mutation.blocks.iter().map(|block| block.bytes.len()).sum::<usize>() > LARGE_BYTES
@@ -57,8 +63,10 @@ pub struct Report {
     pub in_doubt: (u64, u64),
     /// Calls to the disk.
     pub calls: u64,
-    /// What each was.
+    /// What each was of those that may go wrong: not of the first open, nor while everything is compared.
     pub kinds: Vec<Call>,
+    /// A crash or a fault that was planned for a call has come.
+    pub has_happened: bool,
     /// Kills and power cuts.
     pub crashes: u64,
     /// Times the store was opened.
@@ -146,18 +154,20 @@ fn run_to_end(plan: &Plan, report: &mut Report) -> Held<Report> {
     ended.map(|()| report.clone()).map_err(|e| Violation { act: plan.acts.len(), ..e })
 }
 
-/// Runs a plan without what is compared at its end, closes the store, and gives the machine.
+/// Runs a plan without what is compared at its end, closes the store or kills it, and gives the machine.
 ///
 /// # Errors
 /// The first violation.
-pub fn run_to_machine(plan: &Plan) -> Held<Machine> {
+pub fn run_to_machine(plan: &Plan, closes: bool) -> Held<Machine> {
     let mut world = World::new(plan)?;
     for (number, act) in &plan.acts {
         world.reseed(plan.seed, *number);
         world.act(act)?;
     }
     world.settle()?;
-    world.engine().steps.close();
+    if closes {
+        world.engine().steps.close();
+    }
     let machine = world.machine.clone();
     drop(world);
     machine.disk.set_between(None);
@@ -207,7 +217,9 @@ impl World {
             rng,
             report: Report::default(),
         };
+        let before = world.calm();
         world.open(&[])?;
+        world.resume(before);
         Ok(world)
     }
 
@@ -240,11 +252,11 @@ impl World {
             Act::Crash { after_calls, crash, again } => {
                 self.crash = Some((*crash, again.clone()));
                 let mut state = self.disk().state();
-                state.crash_at = Some(state.calls + after_calls);
+                state.crash_at = Some(state.counted + after_calls);
             }
             Act::Fault { after_calls, fault } => {
                 let mut state = self.disk().state();
-                state.faults.at = Some((state.calls + after_calls, *fault));
+                state.faults.at = Some((state.counted + after_calls, *fault));
             }
             Act::Storm => self.disk().state().faults.is_on = true,
             Act::Calm => self.disk().state().faults.is_on = false,
@@ -376,6 +388,7 @@ impl World {
         let mut report = self.report.clone();
         report.calls = state.calls;
         report.kinds.clone_from(&state.kinds);
+        report.has_happened = self.has_crashed || state.faults.has_happened;
         report.fired = Fault::ALL.iter().map(|fault| state.faults.fired[*fault as usize]).collect();
         report.seen = self.ledger.seen() as u64;
         let mut trace = state.trace;

@@ -190,7 +190,7 @@ impl World {
     /// A sweep that was broken off is ended first, on a machine that works: what it has forgotten is not in the model.
     pub(super) fn end_sweep(&mut self) -> Held {
         let Some(at) = self.sweep_owed else { return Ok(()) };
-        let was_on = self.calm();
+        let before = self.calm();
         if self.is_harmed() {
             // It stands still at what cannot be read.
             self.heal()?;
@@ -213,7 +213,7 @@ impl World {
                 self.set_time(now.0)?;
             }
         }
-        self.disk().state().faults.is_on = was_on;
+        self.resume(before);
         match self.sweep_owed {
             None => Ok(()),
             Some(_) => Err(Violation::new("writable", "a sweep cannot be ended on a good disk")),
@@ -222,7 +222,7 @@ impl World {
 
     /// Everything is compared, on a machine that works.
     pub(super) fn compare(&mut self) -> Held {
-        let was_on = self.calm();
+        let before = self.calm();
         self.settle()?;
         // It may have stopped, and nobody has heard of it.
         self.checkpoint()?;
@@ -253,7 +253,7 @@ impl World {
         let items = answered("a snapshot", items)?.map_err(|e| Violation::new("agrees", format!("snapshot: {e}")))?;
         held::check(&items)?;
         self.probe()?;
-        self.disk().state().faults.is_on = was_on;
+        self.resume(before);
         Ok(())
     }
 

@@ -10,6 +10,12 @@ use crate::invariants::{Held, durable, writable};
 use crate::plan::how;
 use crate::rng::Rng;
 
+/// Whether things go wrong.
+pub(super) struct Weather {
+    is_storm: bool,
+    is_calm: bool,
+}
+
 impl World {
     /// The power went, or the process was killed, as it was planned.
     pub(super) fn crashed(&mut self) -> Held {
@@ -83,14 +89,19 @@ impl World {
                     state.faults.at = None;
                     state.free_bytes = None;
                 }
-                state.crash_at = planned.map(|(after, _)| state.calls + after);
-                planned.is_none() && !state.faults.is_on && state.faults.at.is_none() && !state.is_full()
+                if let Some((after, _)) = planned {
+                    state.crash_at = Some(state.counted + after);
+                }
+                let is_fair = state.is_calm || (!state.faults.is_on && state.faults.at.is_none());
+                planned.is_none() && is_fair && !state.is_full()
             };
             self.report.opens += 1;
             let opened = self.machine.open();
             let is_off = {
                 let mut state = self.disk().state();
-                state.crash_at = None;
+                if planned.is_some() {
+                    state.crash_at = None;
+                }
                 state.trace.note(opened.is_ok() as u64);
                 state.is_off
             };
@@ -102,7 +113,14 @@ impl World {
                 _ if is_off => {
                     drop(opened);
                     self.report.crashes += 1;
-                    self.disk().state().restart(planned.map_or(Crash::Kill, |(_, crash)| crash));
+                    let Some((_, crash)) = planned else {
+                        // It was planned for some call after an act, and came to be one of this open.
+                        let (crash, again) = self.crash.take().unwrap_or((Crash::Kill, Vec::new()));
+                        self.has_crashed = true;
+                        self.disk().state().restart(crash);
+                        return self.open(&again);
+                    };
+                    self.disk().state().restart(crash);
                 }
                 Err(e) if self.is_harmed() && self.explains(&e)? => {
                     // By the name in the message somebody restores it, sooner or later.
@@ -133,21 +151,22 @@ impl World {
     /// What must hold right after an open.
     fn opened(&mut self) -> Held {
         let free_bytes = self.disk().state().free_bytes;
-        let was_on = self.calm();
+        let before = self.calm();
         self.is_stopped = false;
         self.troubled = free_bytes.is_some();
-        self.crash = None;
         match self.is_as_it_was() {
-            Err(e) if e.is_damage() => return self.heal(),
+            Err(e) if e.is_damage() => {
+                self.heal()?;
+                self.resume(before);
+                return Ok(());
+            }
             other => other?,
         }
         if self.rng.one_in(3) {
             self.compare()?;
         }
-        let mut state = self.machine.disk.state();
-        state.faults.is_on = was_on;
-        state.free_bytes = free_bytes;
-        drop(state);
+        self.resume(before);
+        self.disk().state().free_bytes = free_bytes;
         let ppm = self.machine.setup.between_ppm;
         let rng = Rng::new(self.rng.next());
         self.engine().interrupt(&self.machine.disk, rng, ppm);
@@ -213,12 +232,17 @@ impl World {
         self.newest
     }
 
-    /// Nothing goes wrong from now on. True if something did.
-    pub(super) fn calm(&self) -> bool {
+    /// Nothing goes wrong from now on; what is planned waits. Gives how it was.
+    pub(super) fn calm(&self) -> Weather {
         let mut state = self.disk().state();
         state.free_bytes = None;
-        state.crash_at = None;
-        state.faults.at = None;
-        std::mem::replace(&mut state.faults.is_on, false)
+        let is_storm = std::mem::replace(&mut state.faults.is_on, false);
+        Weather { is_storm, is_calm: std::mem::replace(&mut state.is_calm, true) }
+    }
+
+    /// It is as it was before.
+    pub(super) fn resume(&self, before: Weather) {
+        let mut state = self.disk().state();
+        (state.faults.is_on, state.is_calm) = (before.is_storm, before.is_calm);
     }
 }

@@ -109,7 +109,7 @@ impl World {
         let mut sent = Vec::new();
         for (who, intents) in wanted {
             let (mutation, after) = self.people.mutation(*who, intents, now);
-            sent.push(Sent { mutation, who: *who, after });
+            sent.push(Sent::new(mutation, *who, after));
         }
         self.fly(sent, false)
     }
@@ -134,11 +134,12 @@ impl World {
         let now = self.machine.now();
         let (other, after) = self.people.mutation(last.who, &[Intent::Account, Intent::PutBlob(0)], now);
         let mutation = Mutation { key: last.mutation.key, ..other };
-        self.fly(vec![Sent { mutation, who: last.who, after }], false)
+        self.fly(vec![Sent::new(mutation, last.who, after)], false)
     }
 
-    pub(super) fn fly(&mut self, sent: Vec<Sent>, goes_on: bool) -> Held {
+    pub(super) fn fly(&mut self, mut sent: Vec<Sent>, goes_on: bool) -> Held {
         self.report.sent += sent.len() as u64;
+        sent.iter_mut().for_each(|sent| sent.is_late = self.is_stopped);
         let db = self.engine().db.clone();
         let mutations: Vec<Mutation> = sent.iter().map(|sent| sent.mutation.clone()).collect();
         if let [one] = &sent[..] {
@@ -209,6 +210,9 @@ impl World {
     }
 
     fn answered(&mut self, sent: Sent, answer: Result<Receipt>) -> Held {
+        if sent.is_late {
+            refused::stays_stopped(&answer)?;
+        }
         let kind = answer.as_ref().err().and_then(|e| infrastructure(e.reason()));
         self.disk().state().trace.note(answer.as_ref().map_or_else(|e| e.reason() as u64, |r| r.pos.0 << 8));
         if let (Some(kind), Err(error)) = (kind, &answer) {
