@@ -81,6 +81,18 @@ async fn a_flipped_byte_of_a_log_file_is_healed_at_open() {
     }
 }
 
+/// Log files are made aside, with their header: one without is damaged, also if it looks as if it had just been begun.
+#[tokio::test]
+async fn a_log_file_that_looks_unbegun_is_healed_and_never_removed() {
+    let (dir, before) = story().await;
+    let log = with_ending(&dir.path().join("log"), "log").pop().unwrap();
+    let (name, right) = (log.strip_prefix(dir.path()).unwrap().to_owned(), fs::read(&log).unwrap());
+    for len in [0, 10, 64, right.len()] {
+        let bad = harmed(dir.path(), |d| fs::write(d.join(&name), vec![0; len]).unwrap());
+        heals(small(bad.path()), &name, &before, &right, &format!("{len} zeros")).await;
+    }
+}
+
 /// A copy of the metadata that cannot be read is passed over, and with it goes what vouched for the events. What lies
 /// behind damage in a segment is no torn tail all the same: its sidecar was made of what was durable.
 #[tokio::test]
