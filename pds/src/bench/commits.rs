@@ -10,7 +10,8 @@ use serde::Serialize;
 use super::disk::Disk;
 use super::load::{Clients, Taken, set_up};
 use super::scratch::Scratch;
-use super::{Common, blocking, usage};
+use super::usage::{self, Written};
+use super::{Common, blocking};
 use crate::config::{BackendName, Config};
 
 /// Clients at the most: each has a repo of its own at least.
@@ -110,7 +111,7 @@ impl Commits {
         backend.close().await?;
         drop(backend);
         let backend = scratch.open().await?;
-        let before = (usage::written_bytes(), Counters::read(&*backend).await?);
+        let before = (Written::now(), Counters::read(&*backend).await?);
         let taken: Taken = Arc::new(|_, _| {});
         let time = Duration::from_secs_f64(self.seconds);
         let measured =
@@ -120,7 +121,7 @@ impl Commits {
         // A server writes in processes of its own, and says how much it logged.
         let written = match (before.1.logged_bytes, counters.logged_bytes) {
             (Some(before), Some(after)) => after - before,
-            _ => usage::written_bytes() - before.0,
+            _ => Written::now().since(before.0),
         };
         backend.close().await?;
         let latency = measured.latencies.summary();

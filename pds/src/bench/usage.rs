@@ -19,9 +19,27 @@ fn cpu(clock: ClockId) -> Duration {
     Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)
 }
 
-/// Bytes that the process has caused to be written to disks so far; 0 where the system does not tell.
-pub fn written_bytes() -> u64 {
-    number("/proc/self/io", "write_bytes:").unwrap_or(0)
+/// What the process has written so far; 0 where the system does not tell.
+#[derive(Clone, Copy)]
+pub struct Written {
+    disk_bytes: u64,
+    call_bytes: u64,
+}
+
+impl Written {
+    pub fn now() -> Self {
+        let counter = |name| number("/proc/self/io", name).unwrap_or(0);
+        Self { disk_bytes: counter("write_bytes:"), call_bytes: counter("wchar:") }
+    }
+
+    /// Bytes that went to disks since `before`. The kernel counts none for a file system that lies in memory: there, the
+    /// bytes that were given to its write calls.
+    pub fn since(self, before: Self) -> u64 {
+        match self.disk_bytes - before.disk_bytes {
+            0 => self.call_bytes - before.call_bytes,
+            disk_bytes => disk_bytes,
+        }
+    }
 }
 
 /// Memory that the process holds, in bytes; 0 where the system does not tell.
