@@ -34,6 +34,7 @@ async fn one_sync_per_cycle_whatever_the_number_of_writers() {
     let (syncs, writes, before) =
         (faults.log_syncs.load(Ordering::SeqCst), faults.log_writes.load(Ordering::SeqCst), counters().await);
     let mut tasks = Vec::new();
+    faults.log_sync_us.store(5_000, Ordering::SeqCst);
     for mut person in people {
         let store = Arc::clone(&store);
         tasks.push(tokio::spawn(async move {
