@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use crate::disk::Fault;
 use crate::mutants::{Catcher, Tally, workspace};
-use crate::runs::Total;
+use crate::runs::{Sort, Total};
 use crate::sweep::{self, Swept};
 use crate::watch::Watch;
 
-/// Seeds of a release.
-pub const SEEDS: u64 = 100_000;
-/// Seeds that are noted together.
-pub const SEEDS_STEP: u64 = 500;
+/// Mixed runs of a release, and how many are noted together.
+const MIXED: (u64, u64) = (100_000, 500);
+/// Busy runs of a release, of some 6,000 commits each, and how many are noted together.
+const BUSY: (u64, u64) = (17_000, 50);
 /// Each sweep is run in so many parts.
 pub const PARTS: u64 = 50;
 
@@ -69,7 +69,8 @@ fn lines(sort: &str) -> Result<Vec<(String, Vec<String>)>, String> {
 /// If the file cannot be written.
 pub fn note_seeds(first: u64, total: &Total, took: Duration) -> Result<(), String> {
     let sum = &total.sum;
-    let mut line = format!("seeds {first} {} {} {}", total.runs, total.failures.len(), took.as_millis());
+    let sort = total.sort.words().0;
+    let mut line = format!("{sort} {first} {} {} {}", total.runs, total.failures.len(), took.as_millis());
     for n in [sum.sent, sum.taken, sum.calls, sum.crashes, sum.opens, sum.compared, sum.healed, sum.older] {
         let _infallible = write!(line, " {n}");
     }
@@ -130,14 +131,19 @@ impl Bounds {
         self.time.is_some_and(|time| self.watch.elapsed() >= time * quarters / 4)
     }
 
-    /// The next seeds that this commit has not run.
+    /// The next seeds that this commit has not run: of which sort, the first, and how many. The two sorts take turns.
     ///
     /// # Errors
     /// If the file cannot be read.
-    pub fn next_seeds(&self) -> Result<Option<u64>, String> {
-        let done: Vec<String> = self.of("seeds")?.into_iter().filter_map(|words| words.into_iter().next()).collect();
-        let mut all = (0..SEEDS / SEEDS_STEP).map(|n| 1 + n * SEEDS_STEP);
-        Ok(all.find(|first| !done.contains(&first.to_string())).filter(|_| !self.is_over(3)))
+    pub fn next_seeds(&self) -> Result<Option<(Sort, u64, u64)>, String> {
+        let mut next = Vec::new();
+        for (sort, (all, step)) in [(Sort::Mixed, MIXED), (Sort::Busy, BUSY)] {
+            let done: Vec<String> = self.of(sort.words().0)?.into_iter().filter_map(|w| w.into_iter().next()).collect();
+            let mut firsts = (0..all / step).map(|n| 1 + n * step);
+            let first = firsts.find(|first| !done.contains(&first.to_string()));
+            next.extend(first.map(|first| (first * 1_000 / all, (sort, first, step))));
+        }
+        Ok(next.into_iter().min_by_key(|(part, _)| *part).map(|(_, next)| next).filter(|_| !self.is_over(3)))
     }
 
     /// The next part of a sweep that this commit has not run.
@@ -184,8 +190,33 @@ const FOUND: &str = include_str!("reliability-found.txt");
 
 fn seeds_of(page: &mut String) -> Result<(), String> {
     let mut fired = vec![0_u64; Fault::ALL.len()];
+    for (sort, title) in [(Sort::Mixed, "Random runs"), (Sort::Busy, "Busy runs: thousands of commits each")] {
+        let _infallible = write!(
+            page,
+            "\n## {title}\n\n| commit | seeds | failed | mutations sent | taken | disk calls | crashes | opens | \
+             comparisons | files restored | ended older | taken a second |\n\
+             |---|---|---|---|---|---|---|---|---|---|---|---|\n"
+        );
+        for (commit, n) in runs_of(sort, &mut fired)? {
+            let rate = n[4] * 1_000 / n[2].max(1);
+            let _infallible = writeln!(
+                page,
+                "| `{commit}` | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {rate} |",
+                n[0], n[1], n[3], n[4], n[5], n[6], n[7], n[8], n[9], n[10]
+            );
+        }
+    }
+    *page += "\n### Faults that fired\n\n| fault | times |\n|---|---|\n";
+    for fault in Fault::ALL {
+        let _infallible = writeln!(page, "| {} | {} |", fault.name(), fired[*fault as usize]);
+    }
+    Ok(())
+}
+
+/// The sums of each commit's runs; what fired is added.
+fn runs_of(sort: Sort, fired: &mut [u64]) -> Result<Vec<(String, Vec<u64>)>, String> {
     let mut rows: Vec<(String, Vec<u64>)> = Vec::new();
-    for (commit, words) in lines("seeds")? {
+    for (commit, words) in lines(sort.words().0)? {
         let numbers: Vec<u64> = words.iter().filter_map(|w| w.parse().ok()).collect();
         if numbers.len() != 12 + Fault::ALL.len() {
             continue;
@@ -196,21 +227,7 @@ fn seeds_of(page: &mut String) -> Result<(), String> {
             None => rows.push((commit, numbers[1..12].to_vec())),
         }
     }
-    *page += "\n## Random runs\n\n| commit | seeds | failed | mutations sent | taken | disk calls | crashes | opens | \
-              comparisons | files restored | ended older | taken a second |\n|---|---|---|---|---|---|---|---|---|---|---|---|\n";
-    for (commit, n) in rows {
-        let rate = n[4] * 1_000 / n[2].max(1);
-        let _infallible = writeln!(
-            page,
-            "| `{commit}` | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {rate} |",
-            n[0], n[1], n[3], n[4], n[5], n[6], n[7], n[8], n[9], n[10]
-        );
-    }
-    *page += "\n### Faults that fired\n\n| fault | times |\n|---|---|\n";
-    for fault in Fault::ALL {
-        let _infallible = writeln!(page, "| {} | {} |", fault.name(), fired[*fault as usize]);
-    }
-    Ok(())
+    Ok(rows)
 }
 
 fn sweeps_of(page: &mut String) -> Result<(), String> {

@@ -1,5 +1,6 @@
 //! The simulator of the embedded engine: README.md beside this crate has the design.
 
+mod busy;
 pub mod disk;
 mod env;
 pub mod invariants;

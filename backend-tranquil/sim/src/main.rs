@@ -6,24 +6,25 @@ use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 
 use tranquil_sim::ledger::{self, Bounds};
-use tranquil_sim::runs::{FAILURES_MAX, STEPS, outcome, seeds};
+use tranquil_sim::runs::{FAILURES_MAX, Sort, Total, outcome, seeds};
 use tranquil_sim::watch::Watch;
-use tranquil_sim::{Plan, mutants, shrink, sweep};
+use tranquil_sim::{mutants, shrink, sweep};
 
 /// A run is made of small pieces that come and go.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const USAGE: &str = "usage: cargo sim --seeds N [--first S] [--steps K]
-       cargo sim --seed S [--steps K] [--acts N,N,...]
+const USAGE: &str = "usage: cargo sim [--busy] --seeds N [--first S] [--steps K]
+       cargo sim [--busy] --seed S [--steps K] [--acts N,N,...]   (busy: thousands of commits a run)
        cargo sim --sweep crash|recovery|fault|rot|all [--density D]   (every D-th place)
-       cargo sim --long [--minutes M]    (100,000 seeds and all sweeps in full; goes on where it stopped)
+       cargo sim --long [--minutes M]    (a release: see the README; goes on where it stopped)
        cargo sim --mutants [FILTER]      (every bug that is put in on purpose is caught)
        cargo sim --report                (writes docs/reliability.md from what was run)
 with --first-failure it ends there; what ran is noted in target/sim-ledger.txt, or the file of --ledger";
 
 #[derive(Default)]
 struct Arguments {
+    busy: bool,
     seeds: Option<u64>,
     first: u64,
     seed: Option<u64>,
@@ -44,6 +45,7 @@ fn arguments() -> Result<Arguments, String> {
         match name.as_str() {
             "--long" => out.long = true,
             "--report" => out.report = true,
+            "--busy" => out.busy = true,
             "--first-failure" => FAILURES_MAX.store(1, Ordering::SeqCst),
             "--mutants" => out.mutants = Some(given.next_if(|next| !next.starts_with("--")).unwrap_or_default()),
             name => {
@@ -93,12 +95,13 @@ fn main() -> ExitCode {
 fn run(given: &Arguments) -> Result<bool, String> {
     // A panic is told as the violation that it is.
     std::panic::set_hook(Box::new(|_| {}));
-    let steps = given.steps.unwrap_or(STEPS);
+    let sort = if given.busy { Sort::Busy } else { Sort::Mixed };
+    let steps = given.steps.unwrap_or(sort.steps());
     if let Some(seed) = given.seed {
-        return Ok(one(seed, steps, given.acts.as_deref()));
+        return Ok(one(sort, seed, steps, given.acts.as_deref()));
     }
     if let Some(count) = given.seeds {
-        return many(given.first, count, steps);
+        return many(sort, given.first, count, steps);
     }
     if let Some(name) = &given.sweep {
         let names = if name == "all" { sweep::NAMES.to_vec() } else { vec![name.as_str()] };
@@ -113,34 +116,38 @@ fn run(given: &Arguments) -> Result<bool, String> {
     if given.report { ledger::report().map(|()| true) } else { Err("nothing to do".into()) }
 }
 
-fn one(seed: u64, steps: usize, acts: Option<&[u64]>) -> bool {
-    let whole = Plan::of(seed, steps);
+fn one(sort: Sort, seed: u64, steps: usize, acts: Option<&[u64]>) -> bool {
+    let whole = sort.plan(seed, steps);
     let plan = acts.map_or_else(|| whole.clone(), |acts| shrink::only(&whole, acts));
-    match outcome(&plan) {
+    let begun = Watch::start();
+    let outcome_of_all = outcome(&plan);
+    let violation = match outcome_of_all {
         Ok(report) => {
-            println!("{report:?}");
-            println!("seed {seed}: trace {:016x}", report.trace);
-            true
+            let mut total = Total::new(sort);
+            let trace = report.trace;
+            total.add(seed, Ok(report));
+            told::what_was_done(&total, begun.elapsed());
+            println!("seed {seed}: trace {trace:016x}");
+            return true;
         }
-        Err(violation) => {
-            println!("seed {seed}: {violation}");
-            if acts.is_some() {
-                return false;
-            }
-            let (shrunk, last) = shrink::shrink(&plan, violation, |plan| outcome(plan).err());
-            println!("shrunk to {} acts: {last}\n{:?}", shrunk.acts.len(), shrunk.setup);
-            for (number, act) in &shrunk.acts {
-                println!("  {number}: {act:?}");
-            }
-            println!("replay the short plan: cargo sim --seed {seed} --steps {steps} --acts {}", shrink::acts(&shrunk));
-            false
+        Err(violation) => violation,
+    };
+    println!("seed {seed}: {violation}");
+    if acts.is_none() {
+        let (shrunk, last) = shrink::shrink(&plan, violation, |plan| outcome(plan).err());
+        println!("shrunk to {} acts: {last}\n{:?}", shrunk.acts.len(), shrunk.setup);
+        for (number, act) in &shrunk.acts {
+            println!("  {number}: {act:?}");
         }
+        let (busy, acts) = (sort.words().1, shrink::acts(&shrunk));
+        println!("replay the short plan: cargo sim{busy} --seed {seed} --steps {steps} --acts {acts}");
     }
+    false
 }
 
-fn many(first: u64, count: u64, steps: usize) -> Result<bool, String> {
+fn many(sort: Sort, first: u64, count: u64, steps: usize) -> Result<bool, String> {
     let begun = Watch::start();
-    let total = seeds(first, count, steps);
+    let total = seeds(sort, first, count, steps);
     told::total(&total, steps, begun.elapsed());
     ledger::note_seeds(first, &total, begun.elapsed())?;
     Ok(total.failures.is_empty() && !total.lacks_faults())
@@ -158,8 +165,8 @@ fn one_sweep(name: &str, density: u64) -> Result<bool, String> {
 fn long(minutes: Option<u64>) -> Result<bool, String> {
     let bounds = Bounds::new(minutes);
     let mut is_good = true;
-    while let Some(first) = bounds.next_seeds()? {
-        is_good &= many(first, ledger::SEEDS_STEP, STEPS)?;
+    while let Some((sort, first, count)) = bounds.next_seeds()? {
+        is_good &= many(sort, first, count, sort.steps())?;
     }
     while let Some((name, part)) = bounds.next_sweep()? {
         let swept = sweep::sweep(name, 1, Some(part))?;

@@ -163,7 +163,7 @@ fn jump(rng: &mut Rng) -> i64 {
     if rng.one_in(2) { years } else { -years }
 }
 
-fn crash(rng: &mut Rng) -> Act {
+pub(crate) fn crash(rng: &mut Rng) -> Act {
     let calls = |rng: &mut Rng| if rng.one_in(2) { 1 + rng.below(12) } else { 1 + rng.below(120) };
     let after_calls = calls(rng);
     let crash = how(rng);

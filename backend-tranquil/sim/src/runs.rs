@@ -1,16 +1,51 @@
 //! Many runs, and what is told of them.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use crate::disk::Fault;
 use crate::invariants::Violation;
 use crate::plan::Plan;
 use crate::world::{Report, run};
 
-/// Acts of people in one run.
-pub const STEPS: usize = 120;
+/// What runs are like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sort {
+    /// A little of everything, and something goes wrong at every turn.
+    Mixed,
+    /// Thousands of commits.
+    Busy,
+}
+
+impl Sort {
+    /// Acts of people in one run, if nobody says how many.
+    #[must_use]
+    pub const fn steps(self) -> usize {
+        match self {
+            Self::Mixed => 120,
+            Self::Busy => 500,
+        }
+    }
+
+    /// The run of a seed.
+    #[must_use]
+    pub fn plan(self, seed: u64, steps: usize) -> Plan {
+        match self {
+            Self::Mixed => Plan::of(seed, steps),
+            Self::Busy => Plan::busy(seed, steps),
+        }
+    }
+
+    /// Its name in the ledger, and what the command line says for it.
+    #[must_use]
+    pub const fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Mixed => ("seeds", ""),
+            Self::Busy => ("busy", " --busy"),
+        }
+    }
+}
 
 /// A few runs cannot have had everything.
 const RUNS_WITH_ALL: u64 = 300;
@@ -28,8 +63,10 @@ pub fn outcome(plan: &Plan) -> Result<Report, Violation> {
 }
 
 /// What many runs did together.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Clone)]
 pub struct Total {
+    /// What they are like.
+    pub sort: Sort,
     /// Runs.
     pub runs: u64,
     /// Their sums.
@@ -39,7 +76,14 @@ pub struct Total {
 }
 
 impl Total {
-    fn add(&mut self, seed: u64, outcome: Result<Report, Violation>) {
+    /// Nothing yet.
+    #[must_use]
+    pub fn new(sort: Sort) -> Self {
+        Self { sort, runs: 0, sum: Report::default(), failures: Vec::new() }
+    }
+
+    /// Adds a run.
+    pub fn add(&mut self, seed: u64, outcome: Result<Report, Violation>) {
         self.runs += 1;
         let report = match outcome {
             Ok(report) => report,
@@ -65,10 +109,10 @@ impl Total {
         }
     }
 
-    /// True if a fault never fired, in runs that are many enough to have had everything.
+    /// True if a fault never fired, in runs that are mixed and many enough to have had everything.
     #[must_use]
     pub fn lacks_faults(&self) -> bool {
-        self.runs >= RUNS_WITH_ALL && !self.unfired().is_empty()
+        self.sort == Sort::Mixed && self.runs >= RUNS_WITH_ALL && !self.unfired().is_empty()
     }
 
     /// Faults that never fired: what is not tried is not shown.
@@ -109,11 +153,11 @@ pub fn each<T: Send>(count: u64, attempt: impl Fn(u64) -> Option<T> + Sync) -> V
 
 /// Runs seeds on all cores.
 #[must_use]
-pub fn seeds(first: u64, count: u64, steps: usize) -> Total {
-    let total = Mutex::new(Total::default());
+pub fn seeds(sort: Sort, first: u64, count: u64, steps: usize) -> Total {
+    let total = Mutex::new(Total::new(sort));
     let attempt = |i: u64| {
         let seed = first + i;
-        let outcome = outcome(&Plan::of(seed, steps));
+        let outcome = outcome(&sort.plan(seed, steps));
         let failed = outcome.is_err().then_some(());
         if let Ok(mut total) = total.lock() {
             total.add(seed, outcome);
@@ -121,7 +165,7 @@ pub fn seeds(first: u64, count: u64, steps: usize) -> Total {
         failed
     };
     each(count, attempt);
-    let mut total = total.into_inner().unwrap_or_default();
+    let mut total = total.into_inner().unwrap_or_else(PoisonError::into_inner);
     total.failures.sort_by_key(|(seed, _)| *seed);
     total
 }

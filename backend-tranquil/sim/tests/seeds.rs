@@ -1,22 +1,30 @@
 //! A few runs and a thin sweep of each sort, with every test run; `cargo sim` has many.
 
-use tranquil_sim::runs::{STEPS, outcome, seeds};
-use tranquil_sim::{Plan, sweep};
+use tranquil_sim::runs::{Sort, outcome, seeds};
+use tranquil_sim::sweep;
 
 #[test]
 fn random_runs_violate_nothing() {
-    let total = seeds(1, 20, STEPS);
+    let total = seeds(Sort::Mixed, 1, 20, Sort::Mixed.steps());
     assert!(total.failures.is_empty(), "{:#?}", total.failures);
     let sum = &total.sum;
     assert!(sum.taken > 500 && sum.crashes > 50 && sum.in_doubt.0 > 10, "the runs do too little: {sum:?}");
 }
 
 #[test]
+fn busy_runs_violate_nothing() {
+    let total = seeds(Sort::Busy, 1, 4, 100);
+    assert!(total.failures.is_empty(), "{:#?}", total.failures);
+    assert!(total.sum.taken > 4 * 800, "the runs do too little: {:?}", total.sum);
+}
+
+#[test]
 fn the_same_seed_gives_the_same_trace() {
     for seed in [2, 3, 5, 8] {
-        let traces = [outcome(&Plan::of(seed, STEPS)), outcome(&Plan::of(seed, STEPS))].map(|o| o.map(|r| r.trace));
+        let trace = |seed| outcome(&Sort::Mixed.plan(seed, Sort::Mixed.steps())).map(|report| report.trace);
+        let traces = [trace(seed), trace(seed)];
         assert_eq!(traces[0], traces[1], "seed {seed}");
-        let other = outcome(&Plan::of(seed + 1_000, STEPS)).map(|r| r.trace);
+        let other = trace(seed + 1_000);
         assert_ne!(traces[0], other, "seed {seed} and another");
     }
 }

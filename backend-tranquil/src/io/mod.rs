@@ -92,8 +92,8 @@ pub fn read_exact_at(file: &dyn File, len: usize, offset: u64) -> io::Result<Vec
     if buf.len() == len { Ok(buf) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }
 
-/// What is asked for without knowing that the file has it.
-const PIECE_BYTES: usize = 1 << 20;
+/// What is asked for at first, without knowing that the file has it.
+const PIECE_BYTES: usize = 64 << 10;
 
 /// Reads up to `len` bytes, fewer only at the end of the file. A length that damage made costs no memory beyond what the
 /// file has.

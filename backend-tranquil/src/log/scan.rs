@@ -17,8 +17,10 @@ use crate::format::intent::{Intent, Maintenance};
 use crate::format::value::Place;
 use crate::io::{File, failed, read_up_to};
 
-/// Bytes read at a time.
-const CHUNK_BYTES: usize = 1 << 20;
+/// Bytes that a scan reads at first: most want a cycle or two.
+const CHUNK_BYTES_MIN: usize = 16 << 10;
+/// Bytes that it reads at a time when it has come far: each read is twice the one before.
+const CHUNK_BYTES_MAX: usize = 1 << 20;
 /// A read that fails is tried this often: one bad read must not pass for the end of the log.
 const READ_TRIES: usize = 3;
 
@@ -74,6 +76,7 @@ pub struct CycleScan {
     with_hints: bool,
     chunk: Bytes,
     chunk_start: u64,
+    chunk_bytes: usize,
 }
 
 impl CycleScan {
@@ -87,8 +90,7 @@ impl CycleScan {
         };
         let file = files.get(at.file)?;
         let path = files.path(at.file);
-        let (chunk, chunk_start) = (Bytes::new(), 0);
-        Ok(Self { files, file, path, at, last, hint: None, with_hints: false, chunk, chunk_start })
+        Ok(Self::at(files, file, path, at, last))
     }
 
     /// Reads the cycles of a copy of a log file, of that file only.
@@ -96,8 +98,12 @@ impl CycleScan {
         let head = read_up_to(&*file, HEADER_BYTES, 0).map_err(|e| failed("read", &path, &e))?;
         let header = Header::decode(&head, FileKind::Log, Some(files.store()), &path)?;
         let (files, at) = (Arc::clone(files), first_of(number, &header));
-        let (chunk, chunk_start) = (Bytes::new(), 0);
-        Ok(Self { files, file, path, at, last: number, hint: None, with_hints: false, chunk, chunk_start })
+        Ok(Self::at(files, file, path, at, number))
+    }
+
+    fn at(files: Arc<LogFiles>, file: Arc<dyn File>, path: PathBuf, at: Position, last: u32) -> Self {
+        let (chunk, chunk_start, chunk_bytes) = (Bytes::new(), 0, CHUNK_BYTES_MIN);
+        Self { files, file, path, at, last, hint: None, with_hints: false, chunk, chunk_start, chunk_bytes }
     }
 
     /// Reads hint files where there are any: for those who need no bytes of blocks.
@@ -205,8 +211,8 @@ impl CycleScan {
         loop {
             let skip = offset.checked_sub(self.chunk_start).map_or(usize::MAX, |s| s as usize);
             if skip >= self.chunk.len() || self.chunk.len() - skip < need {
-                let len = need.max(CHUNK_BYTES);
-                let read = self.read(len, offset)?;
+                let read = self.read(need.max(self.chunk_bytes), offset)?;
+                self.chunk_bytes = CHUNK_BYTES_MAX.min(self.chunk_bytes * 2);
                 let short = read.len() < need;
                 (self.chunk, self.chunk_start) = (Bytes::from(read), offset);
                 if short {

@@ -34,7 +34,6 @@ async fn one_sync_per_cycle_whatever_the_number_of_writers() {
     let (syncs, writes, before) =
         (faults.log_syncs.load(Ordering::SeqCst), faults.log_writes.load(Ordering::SeqCst), counters().await);
     let mut tasks = Vec::new();
-    faults.log_sync_us.store(5_000, Ordering::SeqCst);
     for mut person in people {
         let store = Arc::clone(&store);
         tasks.push(tokio::spawn(async move {
@@ -54,7 +53,8 @@ async fn one_sync_per_cycle_whatever_the_number_of_writers() {
     let rotations = store.stats().await.unwrap().counters.iter().find(|(n, _)| n == "rotations").unwrap().1;
     assert_eq!(faults.log_syncs.load(Ordering::SeqCst) - syncs, cycles + 2 * rotations, "and the disk sees no more");
     assert_eq!(faults.log_writes.load(Ordering::SeqCst) - writes, cycles + rotations, "one write per cycle");
-    assert!(cycles * 4 < mutations, "{cycles} cycles for {mutations} commits of 64 writers");
+    // The quicker the disk, the fewer come while it is busy.
+    assert!(cycles * 2 < mutations, "{cycles} cycles for {mutations} commits of 64 writers");
 }
 
 #[tokio::test]

@@ -5,7 +5,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use backend_tranquil::io::{Disk, File, Map, RealDisk};
 
@@ -41,8 +40,6 @@ pub struct Faults {
     space: Mutex<Space>,
     pub log_syncs: AtomicU64,
     pub log_writes: AtomicU64,
-    /// How long each sync of the log takes at least: a disk in memory takes no time.
-    pub log_sync_us: AtomicU64,
 }
 
 impl Faults {
@@ -232,7 +229,6 @@ impl File for FaultFile {
         }
         if self.name.ends_with(".log") {
             self.faults.log_syncs.fetch_add(1, Ordering::SeqCst);
-            std::thread::sleep(Duration::from_micros(self.faults.log_sync_us.load(Ordering::SeqCst)));
         }
         self.file.sync()
     }
