@@ -26,6 +26,9 @@ impl fmt::Display for Difference {
     }
 }
 
+/// Far more steps of a sweep than a history leaves entries.
+const SWEEP_STEPS_MAX: u64 = 100_000;
+
 struct Run<A, B> {
     fixtures: (A, B),
     stores: (Arc<dyn Backend>, Arc<dyn Backend>),
@@ -142,7 +145,12 @@ impl<A: Fixture, B: Fixture> Run<A, B> {
     /// Both are swept to the end: where they stand in between is their own affair.
     async fn sweep(&mut self, budget: usize) -> Result<(), String> {
         for store in [&self.stores.0, &self.stores.1] {
+            let mut steps = 0;
             loop {
+                steps += 1;
+                if steps > SWEEP_STEPS_MAX {
+                    return Err(format!("a sweep of {budget} entries at a time does not end"));
+                }
                 let report = store.sweep(budget).await.map_err(|e| format!("sweep: {e}"))?;
                 let forgotten = report.blocks + report.entries + report.rows + report.events;
                 if forgotten > budget as u64 {

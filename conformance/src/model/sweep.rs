@@ -114,7 +114,7 @@ impl State {
         due.extend(uses.map(|(id, cid, path)| Due::BlobUse(*id, *cid, path.clone())));
         let links = self.links.iter().filter(|key| key.0 == id);
         due.extend(links.map(|(id, link, path)| Due::Link(*id, link.clone(), path.clone())));
-        due.push(Due::Repo(id));
+        due.extend(self.repos.contains_key(&id).then_some(Due::Repo(id)));
     }
 
     fn forget(&mut self, entry: Due) {
