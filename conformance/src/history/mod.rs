@@ -17,6 +17,7 @@ use crate::fixture::Fixture;
 
 pub use compare::everything;
 pub use run::{Difference, Summary, run};
+pub use shrink::shrink;
 pub use step::{Fault, Intent, Note, Step, Want, generate};
 pub use world::{After, Person, World};
 
@@ -61,7 +62,7 @@ pub fn compare<A: Fixture, B: Fixture>(
         Err(first) => first,
     };
     let fails = |history: &[Step]| runtime.block_on(run(a(), b(), history)).err();
-    let (shrunk, last) = shrink::shrink(history, first.clone(), fails);
+    let (shrunk, last) = shrink(history, first.clone(), fails);
     Err(Box::new(Found { seed, first, shrunk, last }))
 }
 

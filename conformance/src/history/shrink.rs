@@ -7,8 +7,8 @@ use super::step::Step;
 const RUNS_MAX: usize = 400;
 
 /// Leaves out as much as it can while `fails` still says yes, first large parts, then single steps, then single
-/// operations. Nothing after the step that failed is needed.
-pub(super) fn shrink(
+/// operations. Nothing after the step that failed is needed. Gives the history that is left, and its difference.
+pub fn shrink(
     mut history: Vec<Step>,
     mut difference: Difference,
     fails: impl Fn(&[Step]) -> Option<Difference>,
@@ -74,23 +74,4 @@ fn without(history: &[Step], step: usize, part: usize) -> Option<Vec<Step>> {
 fn shortened<T: Clone>(items: &[T]) -> Vec<Vec<T>> {
     let without = |at: usize| items[..at].iter().chain(&items[at + 1..]).cloned().collect();
     if items.len() > 1 { (0..items.len()).map(without).collect() } else { Vec::new() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_does_not_matter_is_left_out() {
-        let history: Vec<Step> = (0..100).map(Step::Advance).collect();
-        let fails = |history: &[Step]| {
-            let needed = [Step::Advance(13), Step::Advance(77)];
-            let step = history.iter().position(|step| *step == needed[1])?;
-            history[..step].contains(&needed[0]).then(|| Difference { step, what: String::new() })
-        };
-        let first = fails(&history).expect("it fails");
-        let (shrunk, last) = shrink(history, first, fails);
-        assert_eq!(shrunk, [Step::Advance(13), Step::Advance(77)]);
-        assert_eq!(last.step, 1);
-    }
 }

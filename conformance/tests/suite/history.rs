@@ -1,6 +1,6 @@
 //! Random histories.
 
-use conformance::history::{differential, generate, run};
+use conformance::history::{Difference, Step, differential, generate, run, shrink};
 use conformance::{ModelFixture, Options};
 
 const OPTIONS: Options =
@@ -64,4 +64,18 @@ fn a_difference_is_found_and_shrunk() {
     let found = std::panic::catch_unwind(|| differential(model, || Slow(model()), 1, 200)).unwrap_err();
     let message = found.downcast_ref::<String>().unwrap();
     assert!(message.contains("seed 1: after step") && message.contains("shrunk to 1 steps"), "{message}");
+}
+
+#[test]
+fn what_does_not_matter_is_left_out() {
+    let history: Vec<Step> = (0..100).map(Step::Advance).collect();
+    let fails = |history: &[Step]| {
+        let needed = [Step::Advance(13), Step::Advance(77)];
+        let step = history.iter().position(|step| *step == needed[1])?;
+        history[..step].contains(&needed[0]).then(|| Difference { step, what: String::new() })
+    };
+    let first = fails(&history).expect("it fails");
+    let (shrunk, last) = shrink(history, first, fails);
+    assert_eq!(shrunk, [Step::Advance(13), Step::Advance(77)]);
+    assert_eq!(last.step, 1);
 }

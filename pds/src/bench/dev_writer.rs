@@ -39,7 +39,7 @@ pub struct DevWriter {
     /// What the records and the choices are made from.
     #[arg(long)]
     seed: u64,
-    /// Tell nothing.
+    /// Tell of each writer's first commit only.
     #[arg(long)]
     quiet: bool,
     /// Open the store with files and memory as small as can be.
@@ -87,17 +87,18 @@ async fn write(options: DevWriter, backend: Arc<dyn Backend>, number: usize) -> 
     if repos.is_empty() {
         return Ok(());
     }
-    loop {
+    for commit in 0_u64.. {
         let chosen = random.below(repos.len() as u64) as usize;
         let repo = &mut repos[chosen];
         let prepared = repo.prepare(&*backend, &mut random, env::now().0).await?;
         let receipt = backend.apply(prepared.mutation.clone()).await?;
-        if !options.quiet {
+        if !options.quiet || commit == 0 {
             let (did, head) = (repo.did(), prepared.head);
             tell(&format!("acked {did} {} {} {}\n", head.rev, head.cid, receipt.first_seq));
         }
         repo.taken(prepared);
     }
+    Ok(())
 }
 
 /// Follows the firehose from where it is.

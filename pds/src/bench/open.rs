@@ -1,8 +1,10 @@
 //! `pds bench open`
 
+use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use backend_api::{Backend, Error, Reason, Result};
@@ -90,20 +92,35 @@ async fn timed(scratch: &Scratch) -> Result<(u64, f64)> {
     Ok((commits, ms))
 }
 
-/// Has another process write at full speed, and kills it.
+/// How long a process may take until it has written something.
+const FIRST_COMMIT_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// Has another process write at full speed for some time, and kills it.
 fn write_and_kill(store: PathBuf, time: Duration) -> Result<()> {
     let program = std::env::current_exe().map_err(|e| failed("this program", &e))?;
     let mut child = Command::new(&program)
         .args(["dev-writer", "--seed", "1", "--quiet", "--directory"])
         .arg(store)
-        .stdout(Stdio::null())
+        .stdout(Stdio::piped())
         .spawn()
         .map_err(|e| failed(program.display(), &e))?;
-    std::thread::sleep(time);
+    let (told, first) = channel();
+    let out = child.stdout.take();
+    std::thread::spawn(move || {
+        let mut line = String::new();
+        let read = out.map(|out| BufReader::new(out).read_line(&mut line));
+        // If nobody waits any more, it took too long.
+        let _ = told.send(matches!(read, Some(Ok(1..))));
+    });
+    let wrote = first.recv_timeout(FIRST_COMMIT_TIME_MAX).unwrap_or(false);
+    if wrote {
+        std::thread::sleep(time);
+    }
     let killed = child.kill();
     let status = child.wait().map_err(|e| failed("the writer", &e))?;
     killed.map_err(|e| failed("the writer", &e))?;
     match status.code() {
+        None if !wrote => Err(Error::new(Reason::Closed, "the writer wrote nothing")),
         None => Ok(()),
         Some(code) => Err(Error::new(Reason::Closed, format!("the writer ended by itself, with code {code}"))),
     }
