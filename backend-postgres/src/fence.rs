@@ -27,6 +27,7 @@ impl Postgres {
     async fn set_fence(&self, sql: &'static str) -> Result<()> {
         let fail = |e| failed("set the write fence", &e);
         let mut connection = self.shared.connect_to_lock().await.map_err(fail)?;
-        sqlx::query(sql).execute(&mut connection).await.map(drop).map_err(fail)
+        let raised = self.shared.in_time(1, sqlx::query(sql).execute(&mut connection)).await.map_err(fail)?;
+        raised.map(drop).map_err(fail)
     }
 }

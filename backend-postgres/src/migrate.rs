@@ -11,6 +11,9 @@ use sqlx::{AssertSqlSafe, Connection as _};
 use crate::error::failed;
 use crate::types::Columns as _;
 
+/// What a name of the server's may have (`NAMEDATALEN`, less its zero).
+pub(crate) const IDENTIFIER_BYTES_MAX: usize = 63;
+
 /// A step forward.
 pub struct Migration {
     /// Its number: 1, 2, 3, ...
@@ -97,12 +100,17 @@ fn is_there_already(error: &sqlx::Error) -> bool {
 /// Checks the name of a schema, which becomes part of statements and settings.
 pub(crate) fn check_schema(schema: &str) -> Result<()> {
     let is_name = !schema.is_empty()
-        && schema.len() <= 63
+        && schema.len() <= IDENTIFIER_BYTES_MAX
         && !schema.starts_with(|c: char| c.is_ascii_digit())
         && schema.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
     if !is_name {
-        let detail = format!("schema: {schema:?} is not a name of at most 63 lower-case letters, digits and _");
+        let detail = format!(
+            "schema: {schema:?} is not a name of at most {IDENTIFIER_BYTES_MAX} lower-case letters, digits and _"
+        );
         return Err(Error::new(Reason::BadRequest, detail));
+    }
+    if schema.starts_with("pg_") || schema == "information_schema" {
+        return Err(Error::new(Reason::BadRequest, format!("schema: {schema:?} is the server's own")));
     }
     Ok(())
 }
@@ -117,7 +125,7 @@ pub(crate) async fn create_schema(connection: &mut PgConnection, schema: &str) -
     if there.is_some() {
         return Ok(());
     }
-    let create = format!("CREATE SCHEMA IF NOT EXISTS {schema}");
+    let create = format!(r#"CREATE SCHEMA IF NOT EXISTS "{schema}""#);
     let created = sqlx::query(AssertSqlSafe(create)).execute(connection).await;
     match created {
         // Another process was faster.

@@ -17,9 +17,9 @@ pub struct Options {
     pub pool_size: u32,
     /// The schema that the tables are in. It is created if it is not there.
     pub schema: String,
-    /// After so long the server gives a statement up; zero for never.
+    /// After so long the server gives a statement up; zero for never. What reads a whole store may take longer.
     pub statement_timeout: Duration,
-    /// For how long a write is tried again while the database cannot be reached.
+    /// For how long a write or a read is tried again while the database cannot be reached.
     pub retry_for: Duration,
     /// How long the past of a repo is kept, in microseconds.
     pub history_window_us: u64,

@@ -2,19 +2,24 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use backend_api::{Error, Reason, Result, Seq};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
 use sqlx::{Connection as _, PgPool};
 use tokio::sync::watch;
 
+use crate::clock::Stopwatch;
 use crate::error::{failed, is_transient};
 use crate::options::Options;
 use crate::sql::Query;
 use crate::write::Queue;
 
-/// How often a read is tried on another connection: a restarted server leaves as many dead ones as the pool has.
-const READS_MAX: u32 = 12;
+/// Between attempts at one read. A restarted server leaves as many dead connections as the pool has.
+const READ_DELAY_MIN: Duration = Duration::from_millis(1);
+const READ_DELAY_MAX: Duration = Duration::from_millis(32);
+/// A server that takes a connection says so at once, or is as good as gone.
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A process that stands still while it holds the lock of the store's row does not hold up the others for longer.
 const LOCK_IDLE_MAX: &str = "5s";
@@ -47,30 +52,52 @@ impl Shared {
         }
     }
 
-    /// Connects, to read for a long time.
+    /// Connects, to read for a long time: who takes what is read may take longer than a statement may.
     pub async fn connect_to_read(&self) -> sqlx::Result<PgConnection> {
         self.is_open().map_err(|_| sqlx::Error::PoolClosed)?;
-        PgConnection::connect_with(&self.connect).await
+        connect(&self.connect.clone().options([("statement_timeout", "0")]).options(KEEPALIVES)).await
     }
 
     /// Connects, to take the lock of the store's row.
     pub async fn connect_to_lock(&self) -> sqlx::Result<PgConnection> {
-        PgConnection::connect_with(&locking(&self.connect)).await
+        connect(&locking(&self.connect)).await
+    }
+
+    /// Waits for so many statements. The server ends what takes too long; if it does not even do that it cannot be heard.
+    pub async fn in_time<T>(&self, statements: u32, work: impl Future<Output = T>) -> sqlx::Result<T> {
+        // One more, for the server to say that it gave the last one up.
+        let time = self.options.statement_timeout.saturating_mul(statements.saturating_add(1));
+        if time.is_zero() {
+            return Ok(work.await);
+        }
+        tokio::time::timeout(time, work).await.map_err(|_| silent())
     }
 
     /// Runs a reading statement. A read can be made again on another connection, and is.
     pub async fn rows<'q>(&self, what: &str, query: impl Fn() -> Query<'q> + Send) -> Result<Vec<PgRow>> {
         self.is_open()?;
-        let mut tries = 0;
+        let (watch, mut delay) = (Stopwatch::start(), READ_DELAY_MIN);
         loop {
-            match query().fetch_all(&self.pool).await {
+            match self.read(query()).await {
                 Ok(rows) => return Ok(rows),
-                Err(e) if is_transient(&e) && tries < READS_MAX => {
-                    tries += 1;
+                Err(e) if is_transient(&e) && watch.elapsed() < self.options.retry_for => {
                     self.is_open()?;
-                    tokio::time::sleep(std::time::Duration::from_millis(1 << tries.min(8))).await;
+                    tokio::time::sleep(delay).await;
+                    delay = (delay * 2).min(READ_DELAY_MAX);
                 }
                 Err(e) => return Err(failed(what, &e)),
+            }
+        }
+    }
+
+    async fn read(&self, query: Query<'_>) -> sqlx::Result<Vec<PgRow>> {
+        let mut connection = self.pool.acquire().await?;
+        match self.in_time(1, query.fetch_all(&mut *connection)).await {
+            Ok(rows) => rows,
+            Err(silent) => {
+                // The pool would ask it whether it still lives, and wait for the answer.
+                drop(connection.detach());
+                Err(silent)
             }
         }
     }
@@ -93,6 +120,17 @@ impl Shared {
 /// The options of a connection that takes the lock of the store's row.
 pub(crate) fn locking(connect: &PgConnectOptions) -> PgConnectOptions {
     connect.clone().options([("idle_in_transaction_session_timeout", LOCK_IDLE_MAX)]).options(KEEPALIVES)
+}
+
+/// Connects, or gives it up.
+pub(crate) async fn connect(options: &PgConnectOptions) -> sqlx::Result<PgConnection> {
+    let connecting = PgConnection::connect_with(options);
+    tokio::time::timeout(CONNECT_TIMEOUT, connecting).await.unwrap_or_else(|_| Err(silent()))
+}
+
+/// It counts as a connection that was lost.
+fn silent() -> sqlx::Error {
+    std::io::Error::new(std::io::ErrorKind::TimedOut, "the server does not answer").into()
 }
 
 pub(crate) fn closed() -> Error {

@@ -18,6 +18,8 @@ const STEP: usize = 2_000;
 const MUTATIONS: i64 = 256;
 /// Blocks of a purged repo that are looked at together.
 const PURGED: i64 = 5_000;
+/// A step has many short statements: what takes as long as so many that the server gives up is not heard.
+const STATEMENTS_MAX: u32 = 7;
 /// Between attempts at one step.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -63,7 +65,7 @@ async fn attempt(
         Some(connection) => connection,
         none => none.insert(shared.connect_to_lock().await.map_err(fail)?),
     };
-    step(shared, connection, budget, report).await
+    shared.in_time(STATEMENTS_MAX, step(shared, connection, budget, report)).await.map_err(fail)?
 }
 
 /// One transaction. True if nothing that is due is left.

@@ -10,12 +10,13 @@ use backend_api::{
 use bytes::Bytes;
 use futures::TryStreamExt as _;
 use sqlx::Connection as _;
-use sqlx::postgres::PgConnection;
+use sqlx::postgres::{PgConnection, PgRow};
 use tokio::sync::Mutex;
 
 use crate::decode;
 use crate::error::failed;
 use crate::shared::Shared;
+use crate::sql::Query;
 use crate::types::{Columns as _, cid_bytes, corrupt, signed};
 
 /// Problems that are told one by one.
@@ -33,7 +34,7 @@ pub(crate) async fn verify(shared: &Shared, level: VerifyLevel) -> Result<Verify
     let mut connection = shared.connect_to_read().await.map_err(fail)?;
     let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
     let mut transaction = connection.begin_with(begin).await.map_err(fail)?;
-    let state = State(Mutex::new(&mut transaction));
+    let state = State { shared, connection: Mutex::new(&mut transaction) };
     let mut verifier = Verifier { state: &state, level, report: VerifyReport::default() };
     let mut after = String::new();
     loop {
@@ -56,23 +57,30 @@ pub(crate) async fn verify(shared: &Shared, level: VerifyLevel) -> Result<Verify
 }
 
 /// The transaction, one statement at a time.
-struct State<'a>(Mutex<&'a mut PgConnection>);
+struct State<'a> {
+    shared: &'a Shared,
+    connection: Mutex<&'a mut PgConnection>,
+}
 
 impl State<'_> {
+    async fn all(&self, query: Query<'_>) -> Result<Vec<PgRow>> {
+        let mut connection = self.connection.lock().await;
+        self.shared.in_time(1, query.fetch_all(&mut **connection)).await.and_then(|rows| rows).map_err(fail)
+    }
+
     async fn accounts(&self, after: &str) -> Result<Vec<Account>> {
         let query = sqlx::query(include_str!("../sql/accounts.sql")).bind(after).bind(ACCOUNTS);
-        let rows = query.fetch_all(&mut **self.0.lock().await).await.map_err(fail)?;
-        rows.iter().map(decode::account).collect()
+        self.all(query).await?.iter().map(decode::account).collect()
     }
 
     async fn repo(&self, id: RepoId) -> Result<Option<Repo>> {
         let query = sqlx::query(include_str!("../sql/load_repos.sql")).bind(vec![signed(id.0)]);
-        let row = query.fetch_optional(&mut **self.0.lock().await).await.map_err(fail)?;
-        row.map(|row| decode::repo(&row, id, row.name(1)?, 2)).transpose()
+        let rows = self.all(query).await?;
+        rows.first().map(|row| decode::repo(row, id, row.name(1)?, 2)).transpose()
     }
 
-    async fn rows(&self, sql: &'static str, id: RepoId) -> Result<Vec<sqlx::postgres::PgRow>> {
-        sqlx::query(sql).bind(signed(id.0)).fetch_all(&mut **self.0.lock().await).await.map_err(fail)
+    async fn rows(&self, sql: &'static str, id: RepoId) -> Result<Vec<PgRow>> {
+        self.all(sqlx::query(sql).bind(signed(id.0))).await
     }
 }
 
@@ -87,7 +95,7 @@ impl BlockSource for Source<'_> {
     async fn blocks(&self, cids: &[Cid]) -> Result<Vec<Option<Bytes>>> {
         let query =
             sqlx::query(include_str!("../sql/verify_blocks.sql")).bind(signed(self.repo.0)).bind(cid_bytes(cids));
-        let rows = query.fetch_all(&mut **self.state.0.lock().await).await.map_err(fail)?;
+        let rows = self.state.all(query).await?;
         let mut found = BTreeMap::new();
         for row in &rows {
             let (cid, bytes) = (row.cid(0)?, row.bytes(1)?);
@@ -278,10 +286,10 @@ impl Verifier<'_> {
 
     /// Every block's bytes against its CID, history and unfinished imports included.
     async fn blocks(&mut self) -> Result<()> {
-        let mut connection = self.state.0.lock().await;
+        let mut connection = self.state.connection.lock().await;
         let mut rows = sqlx::query(include_str!("../sql/snapshot_blocks.sql")).fetch(&mut **connection);
         let mut wrong = Vec::new();
-        while let Some(row) = rows.try_next().await.map_err(fail)? {
+        while let Some(row) = self.state.shared.in_time(1, rows.try_next()).await.and_then(|row| row).map_err(fail)? {
             let (repo, cid, bytes) = (row.number(0)?, row.cid(1)?, row.bytes(4)?);
             self.report.blocks += 1;
             self.report.bytes += bytes.len() as u64;
@@ -296,10 +304,8 @@ impl Verifier<'_> {
     }
 
     async fn events(&mut self) -> Result<()> {
-        let row = {
-            let query = sqlx::query(include_str!("../sql/verify_events.sql"));
-            query.fetch_one(&mut **self.state.0.lock().await).await.map_err(fail)?
-        };
+        let rows = self.state.all(sqlx::query(include_str!("../sql/verify_events.sql"))).await?;
+        let row = rows.first().ok_or_else(|| corrupt("the table `store` has no row"))?;
         let (head, count) = (row.number(0)?, row.number(1)?);
         self.report.events = count;
         let (oldest, newest) = (row.optional_number(2)?, row.optional_number(3)?);

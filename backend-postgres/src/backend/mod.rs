@@ -17,15 +17,15 @@ use std::time::Duration;
 
 use backend_api::limits::PAGE_ITEMS_MAX;
 use backend_api::{Error, Page, Reason, Result};
+use sqlx::AssertSqlSafe;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
-use sqlx::{AssertSqlSafe, Connection as _};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::error::failed;
-use crate::migrate::{MIGRATIONS, check_schema, create_schema, migrate};
+use crate::migrate::{IDENTIFIER_BYTES_MAX, MIGRATIONS, check_schema, create_schema, migrate};
 use crate::options::Options;
-use crate::shared::{Counters, Head, Shared, Watched, closed, locking};
+use crate::shared::{CONNECT_TIMEOUT, Counters, Head, Shared, Watched, closed, connect as open_connection, locking};
 use crate::write::{Position, Queue, Writer};
 
 /// Connections that the store needs at least: one writes, one listens, the others read. What takes long, such as a sweep or
@@ -41,8 +41,10 @@ pub const PLANNING: [(&str, &str); 5] = [
     ("enable_mergejoin", "off"),
     ("jit", "off"),
 ];
-/// How long a call waits for a connection.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+/// More than any server has; the pool makes room for as many when it is made.
+const POOL_SIZE_MAX: u32 = 10_000;
+/// How long closing waits for connections that a server does not let go.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// An open store.
 ///
@@ -51,7 +53,7 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Postgres {
     pub(crate) shared: Arc<Shared>,
     writer: Mutex<Option<JoinHandle<()>>>,
-    listener: JoinHandle<()>,
+    listener: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Postgres {
@@ -63,25 +65,28 @@ impl Postgres {
     /// [`Reason::ReadFailed`] if the database cannot be reached. None of them has the URL in it.
     pub async fn open(options: Options) -> Result<Arc<Self>> {
         let connect = connect_options(&options)?;
-        let mut connection = PgConnection::connect_with(&locking(&connect)).await.map_err(|e| failed("connect", &e))?;
+        let mut connection = open_connection(&locking(&connect)).await.map_err(|e| failed("connect", &e))?;
+        check_encoding(&mut connection).await?;
         create_schema(&mut connection, &options.schema).await?;
         migrate(&mut connection, MIGRATIONS).await?;
         warn_if_not_durable(&mut connection).await?;
         let sql = "INSERT INTO store (id) VALUES (uuid_send(gen_random_uuid())) ON CONFLICT DO NOTHING";
         sqlx::query(sql).execute(&mut connection).await.map_err(|e| failed("create the store", &e))?;
         if let Some(slot) = &options.slot {
-            crate::slots::register(&mut connection, slot, options.clock.now()).await?;
+            crate::slots::register(&mut connection, slot, options.clock.now(), None).await?;
         }
         let position = Position::read(&mut connection).await.map_err(|e| e.into_error("read the store's row"))?;
         // Goes by itself: what a closing connection says is of no interest.
         drop(connection);
         let pool = PgPoolOptions::new()
-            .max_connections(options.pool_size.max(POOL_SIZE_MIN) - 1)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .max_connections(options.pool_size.clamp(POOL_SIZE_MIN, POOL_SIZE_MAX) - 2)
+            .acquire_timeout(CONNECT_TIMEOUT)
             // A connection that was lost is found by its first statement, without asking before each.
             .test_before_acquire(false)
             .connect_lazy_with(connect.clone());
-        let channel = format!("tranquil_{}", options.schema);
+        // Two long names may then have one channel: a notification only wakes.
+        let mut channel = format!("tranquil_{}", options.schema);
+        channel.truncate(IDENTIFIER_BYTES_MAX);
         let head = Head(watch::Sender::new(Watched { head: position.seq, closed: false }));
         let shared = Arc::new(Shared {
             pool,
@@ -95,7 +100,7 @@ impl Postgres {
             stopped: Mutex::new(None),
         });
         let writer = Mutex::new(Some(tokio::spawn(Writer::new(Arc::clone(&shared)).run())));
-        let listener = tokio::spawn(crate::listen::listen(Arc::clone(&shared)));
+        let listener = Mutex::new(Some(tokio::spawn(crate::listen::listen(Arc::clone(&shared)))));
         Ok(Arc::new(Self { shared, writer, listener }))
     }
 
@@ -104,23 +109,28 @@ impl Postgres {
     /// # Errors
     /// Those of the database.
     pub async fn drop_store(options: &Options) -> Result<()> {
-        let mut connection =
-            PgConnection::connect_with(&connect_options(options)?).await.map_err(|e| failed("connect", &e))?;
+        let mut connection = open_connection(&connect_options(options)?).await.map_err(|e| failed("connect", &e))?;
         // The name was checked.
-        let sql = AssertSqlSafe(format!("DROP SCHEMA IF EXISTS {} CASCADE", options.schema));
+        let sql = AssertSqlSafe(format!(r#"DROP SCHEMA IF EXISTS "{}" CASCADE"#, options.schema));
         sqlx::query(sql).execute(&mut connection).await.map(drop).map_err(|e| failed("drop the schema", &e))
     }
 
     async fn end(&self) -> Result<()> {
         self.shared.queue.close(closed());
-        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let ended = match writer {
+        let taken = |task: &Mutex<Option<JoinHandle<()>>>| task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let ended = match taken(&self.writer) {
             Some(writer) => writer.await,
             None => Ok(()),
         };
         self.shared.head.0.send_modify(|watched| watched.closed = true);
-        self.listener.abort();
-        self.shared.pool.close().await;
+        let closing = async {
+            if let Some(listener) = taken(&self.listener) {
+                let _ = listener.await;
+            }
+            self.shared.pool.close().await;
+        };
+        // All that was taken is written: connections that nobody answers on are left to themselves.
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, closing).await;
         ended.map_err(|e| Error::new(Reason::Closed, format!("the writer ended by a panic: {e}")))
     }
 }
@@ -129,16 +139,74 @@ impl Drop for Postgres {
     fn drop(&mut self) {
         self.shared.queue.close(closed());
         self.shared.head.0.send_modify(|watched| watched.closed = true);
-        self.listener.abort();
     }
 }
 
 fn connect_options(options: &Options) -> Result<PgConnectOptions> {
     check_schema(&options.schema)?;
+    check_parameters(&options.url)?;
     let url = options.url.parse::<PgConnectOptions>().map_err(|e| failed("read the URL", &e))?;
-    let timeout_ms = options.statement_timeout.as_millis().to_string();
-    let settings = [("search_path", options.schema.as_str()), ("statement_timeout", &timeout_ms)];
+    // The server counts them as an `integer`, and takes zero for never.
+    let is_bounded = !options.statement_timeout.is_zero();
+    let timeout_ms = options.statement_timeout.as_millis().clamp(u128::from(is_bounded), i32::MAX as u128).to_string();
+    let settings = [
+        ("search_path", options.schema.as_str()),
+        ("statement_timeout", &timeout_ms),
+        // What a statement reads after the lock was waited for is what is committed then.
+        ("default_transaction_isolation", "read committed"),
+    ];
     Ok(url.application_name("tranquil-store").options(settings).options(PLANNING))
+}
+
+/// Refuses parameters that the library does not know: it would log them, and the value of a misspelt `password` is one.
+fn check_parameters(url: &str) -> Result<()> {
+    const KNOWN: &[&str] = &[
+        "sslmode",
+        "ssl-mode",
+        "sslrootcert",
+        "ssl-root-cert",
+        "ssl-ca",
+        "sslcert",
+        "ssl-cert",
+        "sslkey",
+        "ssl-key",
+        "statement-cache-capacity",
+        "host",
+        "hostaddr",
+        "port",
+        "dbname",
+        "user",
+        "password",
+        "application_name",
+        "options",
+    ];
+    let parameters = url.split_once('?').map_or("", |(_, parameters)| parameters);
+    for parameter in parameters.split(['&', '#']).filter(|parameter| !parameter.is_empty()) {
+        let name = parameter.split('=').next().unwrap_or_default();
+        let is_setting = name.starts_with("options[") || name.starts_with("options%5");
+        if !is_setting && !KNOWN.contains(&name) {
+            let detail = format!("database: the URL has a parameter that is not one of {}", KNOWN.join(", "));
+            return Err(Error::new(Reason::BadRequest, detail));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a database that cannot hold every text.
+async fn check_encoding(connection: &mut PgConnection) -> Result<()> {
+    use crate::types::Columns as _;
+    let row = sqlx::query("SELECT current_setting('server_encoding')").fetch_one(connection).await;
+    let row = row.map_err(|e| failed("read the database's encoding", &e))?;
+    match row.text(0)? {
+        "UTF8" => Ok(()),
+        other => {
+            let detail = format!(
+                "database: its encoding is {other}, and not every name can be written in that; nothing was changed: \
+                 create it with ENCODING 'UTF8' TEMPLATE template0"
+            );
+            Err(Error::new(Reason::BadRequest, detail))
+        }
+    }
 }
 
 /// A server can be told to acknowledge what it has not written. That is the operator's decision; it is said once.

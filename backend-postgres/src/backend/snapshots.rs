@@ -12,6 +12,7 @@ use super::Postgres;
 use super::firehose::event;
 use crate::decode;
 use crate::error::failed;
+use crate::shared::Shared;
 use crate::types::{Columns as _, corrupt};
 
 /// Items that are read ahead of who consumes them.
@@ -75,7 +76,7 @@ impl Snapshots for Postgres {
         tokio::spawn(async move {
             let ended = async {
                 let mut connection = shared.connect_to_read().await.map_err(|e| failed("connect", &e))?;
-                read(&mut connection, begun, &items).await
+                read(&shared, &mut connection, begun, &items).await
             };
             if let Err(e) = ended.await {
                 // Nobody listens: it was dropped.
@@ -100,6 +101,7 @@ impl Snapshots for Postgres {
 }
 
 async fn read(
+    shared: &Shared,
     connection: &mut PgConnection,
     begun: oneshot::Sender<Pos>,
     items: &mpsc::Sender<Result<SnapshotItem>>,
@@ -113,7 +115,7 @@ async fn read(
     }
     for (sql, item) in PARTS {
         let mut rows = sqlx::query(*sql).fetch(&mut *transaction);
-        while let Some(row) = rows.try_next().await.map_err(fail)? {
+        while let Some(row) = shared.in_time(1, rows.try_next()).await.and_then(|row| row).map_err(fail)? {
             if items.send(item(&row)).await.is_err() {
                 return Ok(());
             }

@@ -18,7 +18,7 @@ use crate::shared::Shared;
 const DELAY_MIN: Duration = Duration::from_millis(2);
 const DELAY_MAX: Duration = Duration::from_millis(500);
 /// An attempt has several statements, and the server gives each up after its own time: after so many of these it is not there.
-const STATEMENTS_MAX: u32 = 4;
+const STATEMENTS_MAX: u32 = 3;
 
 /// Takes groups from the queue until it is closed.
 pub(crate) struct Writer {
@@ -137,16 +137,9 @@ impl Writer {
             channel: &shared.channel,
             must_turn: self.must_turn,
         };
-        let making = maker.make(connection, mode, group);
-        let time = shared.options.statement_timeout * STATEMENTS_MAX;
-        if time.is_zero() {
-            return making.await;
-        }
-        // The server ends what takes too long; if it does not even do that it cannot be heard, whatever it has done.
-        tokio::time::timeout(time, making).await.unwrap_or_else(|_| {
-            let silent = std::io::Error::new(std::io::ErrorKind::TimedOut, "the server does not answer");
-            Err(Broken { failed: Failed::Database(silent.into()), may_be_committed: true })
-        })
+        let made = shared.in_time(STATEMENTS_MAX, maker.make(connection, mode, group)).await;
+        // Of a server that says nothing nobody knows what it has done.
+        made.unwrap_or_else(|silent| Err(Broken { failed: Failed::Database(silent), may_be_committed: true }))
     }
 }
 

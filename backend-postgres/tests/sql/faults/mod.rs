@@ -1,6 +1,8 @@
 //! What a write answers when the connection, the server, another process or its own writer fails under it.
 
 mod proxy;
+mod silence;
+mod wakes;
 
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
@@ -61,7 +63,7 @@ async fn a_lost_commit_is_looked_up_and_not_guessed() {
     for words in [COMMIT, GROUP] {
         for moment in [Moment::Before, Moment::After] {
             for comes_back in [true, false] {
-                let fault = Fault { words, moment, comes_back };
+                let fault = Fault { words, moment, comes_back, says: None };
                 number += 1;
                 let name = format!("lost{number}");
                 database(&server, &name).await;
@@ -109,6 +111,30 @@ fn with_row(mut mutation: Mutation) -> Mutation {
     mutation
 }
 
+/// Only a plain error says that nothing was committed.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_said_in_place_of_an_answer_is_not_believed() {
+    let Some(server) = local(Durability::Fast, "") else { return };
+    let proxy = Proxy::start(server.socket().to_owned());
+    for (number, says) in
+        [("FATAL", "XX000"), ("FATAL", "57P01"), ("PANIC", "58030"), ("ERROR", "40003"), ("ERROR", "08007")]
+            .into_iter()
+            .enumerate()
+    {
+        let name = format!("said{number}");
+        let url = database(&server, &name).await;
+        let store = open(proxy.url(&name), |_| {}).await;
+        store.apply(account("alice")).await.unwrap();
+        let mutation = with_row(commit(&SceneRepo::new(scene::did("alice")), 2).0);
+        proxy.set(Fault { words: COMMIT, moment: Moment::After, comes_back: true, says: Some(says) });
+        let receipt = store.apply(mutation.clone()).await.unwrap_or_else(|e| panic!("{says:?}: {e}"));
+        assert!(proxy.has_happened(), "{says:?}");
+        assert_eq!(store.apply(mutation).await.unwrap(), receipt, "{says:?}");
+        let other = open(url, |_| {}).await;
+        assert_eq!(head(&other).await, 1, "{says:?}: once");
+    }
+}
+
 /// Nobody may be told *nothing was written* once it may have been, whatever fails afterwards.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_fails_after_a_lost_commit_does_not_make_it_certain() {
@@ -118,7 +144,7 @@ async fn what_fails_after_a_lost_commit_does_not_make_it_certain() {
     let store = open(proxy.url("certain"), |options| options.retry_for = Duration::from_millis(300)).await;
     store.apply(account("alice")).await.unwrap();
     let other = open(url.clone(), |_| {}).await;
-    proxy.set(Fault { words: COMMIT, moment: Moment::After, comes_back: false });
+    proxy.set(Fault { words: COMMIT, moment: Moment::After, comes_back: false, says: None });
     let mutation = with_row(commit(&SceneRepo::new(scene::did("alice")), 2).0);
     let waiting = tokio::spawn({
         let (store, mutation) = (Arc::clone(&store), mutation.clone());

@@ -22,12 +22,19 @@ pub struct Fault {
     pub moment: Moment,
     /// Whether the server can be reached again afterwards.
     pub comes_back: bool,
+    /// What is said in place of the server's answer: severity and SQLSTATE. Without it the connection ends.
+    pub says: Option<(&'static str, &'static str)>,
 }
 
 #[derive(Default)]
 struct State {
     fault: Option<Fault>,
     is_away: bool,
+    /// Takes connections, and says nothing.
+    is_silent: bool,
+    /// Connections of a number below it say nothing any more.
+    muted: u64,
+    connections: u64,
 }
 
 /// The proxy.
@@ -45,12 +52,22 @@ impl Proxy {
         let listener = UnixListener::bind(directory.path().join(NAME)).unwrap();
         let shared = Arc::clone(&state);
         tokio::spawn(async move {
+            let mut kept = Vec::new();
             while let Ok((client, _)) = listener.accept().await {
-                if shared.lock().unwrap().is_away {
-                    continue;
-                }
+                let number = {
+                    let mut state = shared.lock().unwrap();
+                    if state.is_away {
+                        continue;
+                    }
+                    if state.is_silent {
+                        kept.push(client);
+                        continue;
+                    }
+                    state.connections += 1;
+                    state.connections
+                };
                 let server = UnixStream::connect(server.join(NAME)).await.unwrap();
-                tokio::spawn(pass(client, server, Arc::clone(&shared)));
+                tokio::spawn(pass(client, server, Arc::clone(&shared), number));
             }
         });
         Self { directory, state }
@@ -70,6 +87,17 @@ impl Proxy {
         self.state.lock().unwrap().fault.is_none()
     }
 
+    /// From now on connections are taken, and nothing is said on them.
+    pub fn be_silent(&self, is_silent: bool) {
+        self.state.lock().unwrap().is_silent = is_silent;
+    }
+
+    /// All connections that are there stay, and nothing comes over them any more, either way.
+    pub fn mute(&self) {
+        let mut state = self.state.lock().unwrap();
+        state.muted = state.connections;
+    }
+
     /// The server can be reached again.
     pub fn come_back(&self) {
         self.state.lock().unwrap().is_away = false;
@@ -77,12 +105,16 @@ impl Proxy {
 }
 
 /// Passes bytes on, both ways, until the fault.
-async fn pass(mut client: UnixStream, mut server: UnixStream, state: Arc<Mutex<State>>) {
+async fn pass(mut client: UnixStream, mut server: UnixStream, state: Arc<Mutex<State>>, number: u64) {
+    let is_muted = || number <= state.lock().unwrap().muted;
     let (mut from_client, mut from_server) = ([0; 1 << 16], [0; 1 << 16]);
     loop {
         tokio::select! {
             read = client.read(&mut from_client) => {
                 let Ok(len @ 1..) = read else { return };
+                if is_muted() {
+                    continue;
+                }
                 let words = &from_client[..len];
                 let fault = taken(&state, words);
                 if fault.is_some_and(|fault| fault.moment == Moment::Before) {
@@ -94,17 +126,30 @@ async fn pass(mut client: UnixStream, mut server: UnixStream, state: Arc<Mutex<S
                 if fault.is_some() {
                     // The end of the answer is lost.
                     let _ = server.read(&mut from_server).await;
+                    if let Some(error) = fault.and_then(|fault| fault.says).map(error) {
+                        let _ = client.write_all(&error).await;
+                    }
                     return;
                 }
             }
             read = server.read(&mut from_server) => {
                 let Ok(len @ 1..) = read else { return };
+                if is_muted() {
+                    continue;
+                }
                 if client.write_all(&from_server[..len]).await.is_err() {
                     return;
                 }
             }
         }
     }
+}
+
+/// An `ErrorResponse` (protocol 3.0, 55.7).
+fn error((severity, code): (&str, &str)) -> Vec<u8> {
+    let fields = format!("S{severity}\0V{severity}\0C{code}\0Mon purpose\0\0");
+    let len = u32::try_from(fields.len() + 4).unwrap();
+    [b"E".as_slice(), &len.to_be_bytes(), fields.as_bytes()].concat()
 }
 
 /// The fault, if these are its words.

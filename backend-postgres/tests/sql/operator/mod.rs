@@ -1,5 +1,7 @@
 //! What an operator is promised: questions in SQL, TLS, and a password that is never shown.
 
+mod options;
+
 use std::io::Write;
 use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
@@ -151,6 +153,9 @@ async fn the_password_is_never_shown() {
         format!("postgres://pds:{PASSWORD}@localhost:1/pds"),
         format!("postgres://pds:{PASSWORD}@localhost/pds?sslmode=perhaps"),
         format!("postgres://pds:{PASSWORD}@localhost:1/pds?password={PASSWORD}"),
+        // What is misspelt, or not written as a URL has it.
+        format!("postgres://pds@localhost:1/pds?pasword={PASSWORD}"),
+        format!("postgres://pds:?{PASSWORD}@localhost:1/pds"),
     ];
     let database = if available() { Some(database().await) } else { None };
     if let Some(database) = &database {

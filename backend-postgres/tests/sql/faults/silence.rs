@@ -1,0 +1,132 @@
+//! A server, or what stands before it, that says nothing: every wait has an end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use backend_api::{
+    AccountName, Accounts as _, Firehose as _, Maintenance as _, Reason, Seq, Snapshots as _, Writes as _,
+};
+use futures::StreamExt as _;
+use postgres_fixture::{Durability, local};
+use sqlx::{Connection as _, PgConnection};
+
+use super::proxy::Proxy;
+use super::{account, commit, database, head, open, scene};
+
+/// Longer than any wait of these tests may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+async fn in_time<T>(what: &str, work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, work).await.unwrap_or_else(|_| panic!("{what}: it waits for ever"))
+}
+
+/// Ends every connection of stores.
+async fn end_connections(url: &str) {
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+               WHERE application_name = 'tranquil-store' AND datname = current_database()";
+    sqlx::query(sql).execute(&mut connection).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_is_taken_and_never_answered_is_given_up() {
+    let Some(server) = local(Durability::Fast, "") else { return };
+    let proxy = Proxy::start(server.socket().to_owned());
+    let url = database(&server, "deaf").await;
+    let store = open(proxy.url("deaf"), |options| options.retry_for = Duration::from_millis(1)).await;
+    store.apply(account("alice")).await.unwrap();
+    proxy.be_silent(true);
+    end_connections(&url).await;
+    let mutation = super::commit(&scene::SceneRepo::new(scene::did("alice")), 2).0;
+    let failed = in_time("a write", store.apply(mutation.clone())).await.unwrap_err();
+    // Its connection ended before it was sent: nothing was written, and that is known.
+    assert_eq!(failed.reason(), Reason::ReadFailed, "{failed}");
+    let name = AccountName::Did(scene::did("alice"));
+    in_time("a read", store.account(&name)).await.unwrap_err();
+    let other =
+        in_time("an opening", backend_postgres::Postgres::open(backend_postgres::Options::new(proxy.url("deaf"))));
+    assert_eq!(other.await.err().map(|e| e.reason()), Some(Reason::ReadFailed));
+    proxy.be_silent(false);
+    store.apply(mutation).await.unwrap();
+    in_time("closing", store.close()).await.unwrap();
+}
+
+/// Connections stay, and nothing comes over them any more: the listener's, those of reads, the writer's.
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_die_without_a_word_are_given_up() {
+    let Some(server) = local(Durability::Fast, "") else { return };
+    let proxy = Proxy::start(server.socket().to_owned());
+    let url = database(&server, "mute").await;
+    let store = open(proxy.url("mute"), |options| options.statement_timeout = Duration::from_millis(500)).await;
+    store.apply(account("alice")).await.unwrap();
+    let name = AccountName::Did(scene::did("alice"));
+    store.account(&name).await.unwrap();
+    proxy.mute();
+    // What comes now is new, and is answered.
+    in_time("a read", store.account(&name)).await.unwrap();
+    in_time("a sweep", store.sweep(10)).await.unwrap();
+    let (mutation, _) = commit(&scene::SceneRepo::new(scene::did("alice")), 2);
+    let other = open(url, |_| {}).await;
+    other.apply(mutation).await.unwrap();
+    in_time("an event of another process", store.wait_events(Seq::ZERO)).await.unwrap();
+    assert_eq!(head(&store).await, 1);
+    proxy.mute();
+    in_time("closing", store.close()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_finds_a_living_connection_however_many_are_dead() {
+    const CONNECTIONS: u32 = 40;
+    let Some(server) = local(Durability::Fast, "") else { return };
+    let url = database(&server, "dead").await;
+    let store = open(url.clone(), |options| options.pool_size = CONNECTIONS).await;
+    store.apply(account("alice")).await.unwrap();
+    let name = AccountName::Did(scene::did("alice"));
+    let mut connection = PgConnection::connect(&url).await.unwrap();
+    // As many readers as there are connections wait for a lock at the same time.
+    let mut lock = connection.begin().await.unwrap();
+    sqlx::query("LOCK TABLE accounts").execute(&mut *lock).await.unwrap();
+    let mut readers = tokio::task::JoinSet::new();
+    for _ in 0..CONNECTIONS * 2 {
+        let (store, name) = (Arc::clone(&store), name.clone());
+        readers.spawn(async move { store.account(&name).await.map(drop) });
+    }
+    let waiting =
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+    while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut *lock).await.unwrap() < i64::from(CONNECTIONS) - 2 {
+        sqlx::query("SELECT pg_stat_clear_snapshot()").execute(&mut *lock).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    lock.rollback().await.unwrap();
+    while let Some(ended) = readers.join_next().await {
+        ended.unwrap().unwrap();
+    }
+    end_connections(&url).await;
+    store.account(&name).await.expect("the server is there");
+}
+
+/// A copy is read as fast as its consumer wants it, which may take longer than a statement may.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_and_a_check_take_longer_than_a_statement_may() {
+    let Some(server) = local(Durability::Fast, "") else { return };
+    let url = database(&server, "slow").await;
+    let store = open(url.clone(), |options| options.statement_timeout = Duration::from_millis(200)).await;
+    store.apply(account("alice")).await.unwrap();
+    // More than the buffers between the server and us hold.
+    let fill = "INSERT INTO events (seq, at, frame) SELECT n, now(), decode(repeat('00', 100000), 'hex') \
+                FROM generate_series(1, 200) AS n; UPDATE store SET turn = turn + 1, seq = 200";
+    sqlx::raw_sql(fill).execute(&mut PgConnection::connect(&url).await.unwrap()).await.unwrap();
+    let mut items = store.snapshot().await.unwrap().items;
+    items.next().await.unwrap().unwrap();
+    // The server has to have had the time to give the statement up.
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    let mut count = 1;
+    while let Some(item) = items.next().await {
+        item.unwrap();
+        count += 1;
+        if count == 5 {
+            tokio::time::sleep(Duration::from_millis(600)).await;
+        }
+    }
+    assert!(count > 200, "{count}");
+}
