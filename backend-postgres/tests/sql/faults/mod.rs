@@ -271,7 +271,12 @@ async fn the_fence_stops_who_cannot_be_seen() {
     new.lower_fence().await.unwrap();
     // Those of before stay shut out.
     assert_eq!(old.apply(refused.clone()).await.unwrap_err().reason(), Reason::Closed);
-    let newest = open(url, |_| {}).await;
+    let newest = open(url.clone(), |_| {}).await;
     newest.apply(refused).await.unwrap();
+    assert_eq!(head(&newest).await, before + 1);
+    // By hand, and without a word to those who know where the store stands.
+    let mut connection = PgConnection::connect(&url).await.unwrap();
+    sqlx::query("UPDATE store SET writable = false").execute(&mut connection).await.unwrap();
+    assert_eq!(newest.apply(next()).await.unwrap_err().reason(), Reason::Closed);
     assert_eq!(head(&newest).await, before + 1);
 }
