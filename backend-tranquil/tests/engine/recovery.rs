@@ -3,11 +3,12 @@
 use std::fs;
 use std::path::Path;
 
-use crate::common::story::{closed_story, copy, files, read_all, roomy, small, with_ending, write_story};
-use backend_api::{Reason, SnapshotItem};
+use crate::common::story::{closed_story, copy, files, key, read_all, roomy, small, with_ending, write_story};
+use backend_api::{Expect, Maintenance as _, Mutation, Op, Reason, Row, RowKind, SnapshotItem, Writes as _};
 use backend_tranquil::{Options, Tranquil};
 use conformance::digest::difference;
-use conformance::snapshot;
+use conformance::scene::did;
+use conformance::{create_account, snapshot};
 
 fn assert_same(before: &[SnapshotItem], after: &[SnapshotItem], what: &str) {
     assert_eq!(difference(before, after), None, "{what}");
@@ -252,6 +253,33 @@ async fn a_rotten_last_cycle_is_told_by_its_events() {
     let error = read_all(roomy(bad.path())).await.unwrap_err();
     assert_eq!(error.reason(), Reason::DataCorrupt, "{error}");
     assert!(error.detail().contains("was published"), "{error}");
+}
+
+/// Nor is the end of a file that another one follows, also where the cycle had no events.
+#[tokio::test]
+async fn the_end_of_a_log_file_that_another_follows_is_no_torn_tail() {
+    let dir = tempfile::tempdir().unwrap();
+    // No copy of the metadata: all of the log is read again.
+    let options = |d: &Path| Options { snapshot_log_bytes_min: 1 << 40, ..small(d) };
+    let store = Tranquil::open(options(dir.path())).unwrap();
+    let put = |n: u64| Row::new(RowKind::Session, n.to_be_bytes(), vec![7; 2_000]);
+    let rows = (1..20).map(|n| Op::PutRow { row: put(n), expect: Expect::Absent });
+    for (n, op) in (0..).zip([create_account("alice")].into_iter().chain(rows)) {
+        let mutation = Mutation { did: did("alice"), key: key(n), ops: vec![op], blocks: Vec::new() };
+        store.apply(mutation).await.unwrap();
+    }
+    store.close().await.unwrap();
+    fs::remove_dir_all(dir.path().join("meta")).unwrap();
+    with_ending(dir.path(), "hint").iter().for_each(|hint| fs::remove_file(hint).unwrap());
+    let logs = with_ending(&dir.path().join("log"), "log");
+    assert!(logs.len() > 2, "{logs:?}");
+    let bad = harmed(dir.path(), |d| flip(&d.join("log/0000000001.log"), used(&logs[0]) - 200, 1));
+    let damaged = fs::read(bad.path().join("log/0000000001.log")).unwrap();
+    let error = read_all(options(bad.path())).await.unwrap_err();
+    assert_eq!(error.reason(), Reason::DataCorrupt, "{error}");
+    assert!(error.detail().contains("0000000001.log: offset") && error.detail().contains("follows"), "{error}");
+    assert_eq!(fs::read(bad.path().join("log/0000000001.log")).unwrap(), damaged, "nothing is thrown away");
+    assert_eq!(with_ending(&bad.path().join("log"), "log").len(), logs.len(), "nor any file");
 }
 
 #[tokio::test]
