@@ -5,8 +5,9 @@ use crate::disk::{Call, Crash, Fault, Survivors};
 use crate::plan::{Act, Plan};
 use crate::runs::outcome;
 
-/// Steps of people in the reference run: enough for more than two thousand calls to the disk.
-const STEPS: usize = 200;
+/// Steps of people in the reference run: enough for some four thousand calls to the disk, and so for more than 50,000 crashes
+/// with what each may leave.
+const STEPS: usize = 380;
 
 /// What a crash may leave: nothing, all, beginnings, and random parts.
 const WAYS: [Crash; 14] = [
