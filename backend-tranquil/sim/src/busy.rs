@@ -45,8 +45,7 @@ impl Plan {
                 _ => {}
             }
         }
-        let acts = acts.into_iter().enumerate().map(|(i, act)| (i as u64 + 100, act)).collect();
-        Self { seed, setup, acts, ends_after_crash: false }
+        Self::new(seed, setup, acts)
     }
 }
 

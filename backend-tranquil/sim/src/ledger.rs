@@ -138,9 +138,11 @@ impl Bounds {
     pub fn next_seeds(&self) -> Result<Option<(Sort, u64, u64)>, String> {
         let mut next = Vec::new();
         for (sort, (all, step)) in [(Sort::Mixed, MIXED), (Sort::Busy, BUSY)] {
-            let done: Vec<String> = self.of(sort.words().0)?.into_iter().filter_map(|w| w.into_iter().next()).collect();
-            let mut firsts = (0..all / step).map(|n| 1 + n * step);
-            let first = firsts.find(|first| !done.contains(&first.to_string()));
+            let done = self.of(sort.words().0)?;
+            // Somebody may have run a few of them by hand.
+            let number = |words: &[String], i: usize| words.get(i).and_then(|w| w.parse::<u64>().ok()).unwrap_or(0);
+            let is_done = |first: &u64| done.iter().any(|w| number(w, 0) == *first && number(w, 1) >= step);
+            let first = (0..all / step).map(|n| 1 + n * step).find(|first| !is_done(first));
             next.extend(first.map(|first| (first * 1_000 / all, (sort, first, step))));
         }
         Ok(next.into_iter().min_by_key(|(part, _)| *part).map(|(_, next)| next).filter(|_| !self.is_over(3)))

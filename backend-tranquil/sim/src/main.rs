@@ -120,11 +120,9 @@ fn one(sort: Sort, seed: u64, steps: usize, acts: Option<&[u64]>) -> bool {
     let whole = sort.plan(seed, steps);
     let plan = acts.map_or_else(|| whole.clone(), |acts| shrink::only(&whole, acts));
     let begun = Watch::start();
-    let outcome_of_all = outcome(&plan);
-    let violation = match outcome_of_all {
+    let violation = match outcome(&plan) {
         Ok(report) => {
-            let mut total = Total::new(sort);
-            let trace = report.trace;
+            let (mut total, trace) = (Total::new(sort), report.trace);
             total.add(seed, Ok(report));
             told::what_was_done(&total, begun.elapsed());
             println!("seed {seed}: trace {trace:016x}");

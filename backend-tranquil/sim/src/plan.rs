@@ -139,6 +139,12 @@ impl Plan {
                 _ => {}
             }
         }
+        Self::new(seed, setup, acts)
+    }
+
+    /// The run of these acts. Each has its number: those below a hundred are the run's own.
+    #[must_use]
+    pub fn new(seed: u64, setup: Setup, acts: impl IntoIterator<Item = Act>) -> Self {
         let acts = acts.into_iter().enumerate().map(|(i, act)| (i as u64 + 100, act)).collect();
         Self { seed, setup, acts, ends_after_crash: false }
     }
@@ -150,8 +156,7 @@ impl Plan {
         // Later than anything that matters: what is forgotten, and how, is part of it.
         let forget = [Step::Advance(200 * 3_600_000_000), Step::Sweep(40), Step::Checkpoint, Step::Reopen];
         let acts = first.into_iter().chain(story).chain(forget.into_iter().map(Act::Story));
-        let acts = acts.enumerate().map(|(i, act)| (i as u64 + 100, act)).collect();
-        Self { seed: REFERENCE_SEED, setup: Setup::plain(), acts, ends_after_crash: false }
+        Self::new(REFERENCE_SEED, Setup::plain(), acts)
     }
 }
 

@@ -45,8 +45,7 @@ fn tiny() -> Setup {
 }
 
 fn plan(seed: u64, acts: impl IntoIterator<Item = Act>) -> Plan {
-    let acts = acts.into_iter().enumerate().map(|(i, act)| (i as u64 + 100, act)).collect();
-    Plan { seed, setup: tiny(), acts, ends_after_crash: false }
+    Plan::new(seed, tiny(), acts)
 }
 
 fn crash(after_calls: u64, crash: Crash) -> Act {

@@ -55,6 +55,26 @@ async fn database(server: &Local, name: &str) -> String {
     server.url(name)
 }
 
+/// A store that reaches its server through a proxy, with an account, and the database's URL past the proxy.
+struct Scene {
+    proxy: Proxy,
+    url: String,
+    store: Arc<Postgres>,
+    _server: Local,
+}
+
+impl Scene {
+    /// None if there is no server.
+    async fn begin(name: &str, change: impl FnOnce(&mut Options)) -> Option<Self> {
+        let server = local(Durability::Fast, "")?;
+        let proxy = Proxy::start(server.socket().to_owned());
+        let url = database(&server, name).await;
+        let store = open(proxy.url(name), change).await;
+        store.apply(account("alice")).await.unwrap();
+        Some(Self { proxy, url, store, _server: server })
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_commit_is_looked_up_and_not_guessed() {
     let Some(server) = local(Durability::Fast, "") else { return };
@@ -138,11 +158,8 @@ async fn what_is_said_in_place_of_an_answer_is_not_believed() {
 /// Nobody may be told *nothing was written* once it may have been, whatever fails afterwards.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_fails_after_a_lost_commit_does_not_make_it_certain() {
-    let Some(server) = local(Durability::Fast, "") else { return };
-    let proxy = Proxy::start(server.socket().to_owned());
-    let url = database(&server, "certain").await;
-    let store = open(proxy.url("certain"), |options| options.retry_for = Duration::from_millis(300)).await;
-    store.apply(account("alice")).await.unwrap();
+    let change = |options: &mut Options| options.retry_for = Duration::from_millis(300);
+    let Some(Scene { proxy, url, store, _server }) = Scene::begin("certain", change).await else { return };
     let other = open(url.clone(), |_| {}).await;
     proxy.set(Fault { words: COMMIT, moment: Moment::After, comes_back: false, says: None });
     let mutation = with_row(commit(&SceneRepo::new(scene::did("alice")), 2).0);

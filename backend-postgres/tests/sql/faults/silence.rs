@@ -6,12 +6,12 @@ use std::time::Duration;
 use backend_api::{
     AccountName, Accounts as _, Firehose as _, Maintenance as _, Reason, Seq, Snapshots as _, Writes as _,
 };
+use backend_postgres::Options;
 use futures::StreamExt as _;
 use postgres_fixture::{Durability, local};
 use sqlx::{Connection as _, PgConnection};
 
-use super::proxy::Proxy;
-use super::{account, commit, database, head, open, scene};
+use super::{Scene, account, commit, database, head, open, scene};
 
 /// Longer than any wait of these tests may take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -30,11 +30,8 @@ async fn end_connections(url: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_is_taken_and_never_answered_is_given_up() {
-    let Some(server) = local(Durability::Fast, "") else { return };
-    let proxy = Proxy::start(server.socket().to_owned());
-    let url = database(&server, "deaf").await;
-    let store = open(proxy.url("deaf"), |options| options.retry_for = Duration::from_millis(1)).await;
-    store.apply(account("alice")).await.unwrap();
+    let change = |options: &mut Options| options.retry_for = Duration::from_millis(1);
+    let Some(Scene { proxy, url, store, _server }) = Scene::begin("deaf", change).await else { return };
     proxy.be_silent(true);
     end_connections(&url).await;
     let mutation = super::commit(&scene::SceneRepo::new(scene::did("alice")), 2).0;
@@ -44,8 +41,7 @@ async fn a_connection_that_is_taken_and_never_answered_is_given_up() {
     let name = AccountName::Did(scene::did("alice"));
     // It may find a connection that was only just being made.
     let _ = in_time("a read", store.account(&name)).await;
-    let other =
-        in_time("an opening", backend_postgres::Postgres::open(backend_postgres::Options::new(proxy.url("deaf"))));
+    let other = in_time("an opening", backend_postgres::Postgres::open(Options::new(proxy.url("deaf"))));
     assert_eq!(other.await.err().map(|e| e.reason()), Some(Reason::ReadFailed));
     proxy.be_silent(false);
     store.apply(mutation).await.unwrap();
@@ -74,15 +70,11 @@ async fn connections_that_die_without_a_word_are_given_up() {
     // What a listener said last, or asked to find out whether it is still heard.
     const LISTENING: &str = "SELECT count(*) FROM pg_stat_activity \
                              WHERE (query LIKE 'LISTEN%' OR query = 'SELECT') AND datname = current_database()";
-    let Some(server) = local(Durability::Fast, "") else { return };
-    let proxy = Proxy::start(server.socket().to_owned());
-    let url = database(&server, "mute").await;
-    let store = open(proxy.url("mute"), |options| {
+    let change = |options: &mut Options| {
         options.statement_timeout = Duration::from_secs(4);
         options.pool_size = 0;
-    })
-    .await;
-    store.apply(account("alice")).await.unwrap();
+    };
+    let Some(Scene { proxy, url, store, _server }) = Scene::begin("mute", change).await else { return };
     let name = AccountName::Did(scene::did("alice"));
     let mut connection = PgConnection::connect(&url).await.unwrap();
     in_time("listening", until(&mut connection, LISTENING, 1)).await;
