@@ -13,6 +13,11 @@ use crate::format::intent::{Intent, Maintenance};
 use crate::format::value::Place;
 use crate::io::{File, discard, failed};
 
+/// Zeros that are written ahead of small cycles at a time.
+const FILLED_BYTES: u64 = 256 << 10;
+/// Cycles of more bytes bring no zeros: those would cost more than the journal that they save.
+const FILLED_BY_BYTES_MAX: usize = 16 << 10;
+
 /// Where the next cycle goes, and what it continues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Position {
@@ -34,6 +39,8 @@ pub struct LogWriter {
     sizes: Sizes,
     /// The end of what is allocated of the file.
     room: u64,
+    /// The end of what was written of the file: cycles, and zeros for those to come.
+    filled: u64,
     buffers: Vec<Vec<u8>>,
 }
 
@@ -107,7 +114,7 @@ impl LogWriter {
     /// Goes on at a position in a file that is there.
     pub fn resume(files: Arc<LogFiles>, at: Position, sizes: Sizes) -> Result<Self> {
         let file = files.get(at.file)?;
-        let mut log = Self { files, file, at, sizes, room: at.offset, buffers: Vec::new() };
+        let mut log = Self { files, file, at, sizes, room: at.offset, filled: at.offset, buffers: Vec::new() };
         // With little space left there is less room, and the first write finds out: opening matters more.
         if let Err(e) = log.claim(at.offset.max(sizes.file_bytes) + sizes.kept_bytes) {
             tracing::warn!(error = %e, "no space to preallocate the log file");
@@ -122,7 +129,7 @@ impl LogWriter {
         let next = NextFile::prepare(&files, before, sizes)?;
         let (file, room) = (Arc::clone(&next.file), next.room);
         let at = next.put_in_place(&files)?;
-        Ok(Self { files, file, at, sizes, room, buffers: Vec::new() })
+        Ok(Self { files, file, at, sizes, room, filled: at.offset, buffers: Vec::new() })
     }
 
     pub const fn position(&self) -> Position {
@@ -141,7 +148,7 @@ impl LogWriter {
         self.close()?;
         let (file, room) = (Arc::clone(&next.file), next.room);
         match next.put_in_place(&self.files) {
-            Ok(at) => (self.file, self.room, self.at) = (file, room, at),
+            Ok(at) => (self.file, self.room, self.filled, self.at) = (file, room, at.offset, at),
             Err(e) => {
                 self.claim_what_is_kept();
                 return Err(e);
@@ -174,16 +181,27 @@ impl LogWriter {
         let kept = if spared { 0 } else { self.sizes.kept_bytes };
         let offset = cycle.start + cycle.bytes.len() as u64;
         self.claim(offset + kept)?;
+        self.fill(&mut cycle, offset);
         let before = self.at;
         self.at = Position { file: before.file, offset, cycle: end.cycle, chain: end.chain };
         Ok(Sealed { bytes: cycle.bytes, file: Arc::clone(&self.file), before, after: self.at })
+    }
+
+    /// A small cycle that reaches beyond what was written brings zeros with it, for the next ones to overwrite: to sync what
+    /// overwrites takes no journal of the file system.
+    fn fill(&mut self, cycle: &mut Cycle, end: u64) {
+        if end > self.filled {
+            let ahead = if cycle.bytes.len() <= FILLED_BY_BYTES_MAX { FILLED_BYTES } else { 0 };
+            self.filled = (end + ahead).min(self.room);
+            cycle.bytes.resize((self.filled - cycle.start) as usize, 0);
+        }
     }
 
     /// Takes notice of a cycle that was written: its bytes, if it counts. If not, the log goes back to before it, and what
     /// was sealed behind it counts no more either.
     pub fn written(&mut self, written: Written) -> Result<u64, Failed> {
         let Written { sealed, result } = written;
-        let bytes = sealed.bytes.len() as u64;
+        let bytes = sealed.after.offset - sealed.before.offset;
         let path = self.files.path(sealed.before.file);
         self.buffers.push(sealed.bytes);
         let Err(unwritten) = result else { return Ok(bytes) };
@@ -192,7 +210,7 @@ impl LogWriter {
             Unwritten::Write(e) => failed("append to", &path, &e),
             Unwritten::Sync(e) => return Err(Failed::Unknown(unsynced(&path, &e))),
         };
-        self.room = self.at.offset;
+        (self.room, self.filled) = (self.at.offset, self.at.offset);
         // A full disk is no damage: what was written of the cycle is cut off, and its end was not reached.
         let cut = self.file.set_len(self.at.offset).and_then(|()| self.file.sync());
         Err(match cut {

@@ -1,13 +1,13 @@
 //! A disk that fails: no failed write turns into a later success, and a full disk blocks no reads (promises P1, P5, P6).
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::common::disk::{Fault, FaultDisk, Faults};
 use crate::common::story::{Person, key, roomy};
 use backend_api::{Backend, Committed, Firehose, Kind, Maintenance, Reason, Records, Seq, Writes};
-use backend_tranquil::Tranquil;
 use backend_tranquil::io::Env;
+use backend_tranquil::{Options, Tranquil};
 use conformance::scene::path;
 use conformance::snapshot;
 
@@ -55,6 +55,39 @@ async fn one_sync_per_cycle_whatever_the_number_of_writers() {
     assert_eq!(faults.log_writes.load(Ordering::SeqCst) - writes, cycles + rotations, "one write per cycle");
     // The quicker the disk, the fewer come while it is busy.
     assert!(cycles * 2 < mutations, "{cycles} cycles for {mutations} commits of 64 writers");
+}
+
+/// What overwrites needs no journal of the file system: a small cycle finds room that one before it has written. A large one
+/// writes itself and nothing else.
+#[tokio::test]
+async fn small_cycles_overwrite_and_large_ones_write_nothing_more() {
+    let (dir, faults) = (tempfile::tempdir().unwrap(), Arc::<Faults>::default());
+    let env = Env { disk: Arc::new(FaultDisk(Arc::clone(&faults))), ..Env::real() };
+    // One file, for each begins with a write of its own.
+    let store = Tranquil::open_in(env, Options { log_file_bytes: 64 << 20, ..roomy(dir.path()) }).unwrap();
+    let mut alice = Person::create(&*store, "alice", 1).await.unwrap();
+    let written = async || {
+        let counters = store.stats().await.unwrap().counters;
+        let log_bytes = counters.iter().find(|(name, _)| name == "log_bytes").unwrap().1;
+        let counter = |counter: &AtomicU64| counter.load(Ordering::SeqCst);
+        (counter(&faults.log_written_bytes), counter(&faults.log_extensions), log_bytes)
+    };
+    let before = written().await;
+    for i in 0..300 {
+        alice.post(&*store, &format!("note {i}: {}", "a".repeat(2_000))).await.unwrap();
+    }
+    let after = written().await;
+    let (bytes, extensions, log_bytes) = (after.0 - before.0, after.1 - before.1, after.2 - before.2);
+    assert!(log_bytes > 600_000, "{log_bytes}");
+    assert!((2..=log_bytes / (256 << 10) + 1).contains(&extensions), "{extensions} of 300, {log_bytes} bytes");
+    assert_eq!(bytes, log_bytes + extensions * (256 << 10), "each brought a quarter of a megabyte");
+    let before = after;
+    for _ in 0..20 {
+        alice.post(&*store, &"b".repeat(100_000)).await.unwrap();
+    }
+    let after = written().await;
+    assert!(after.1 - before.1 >= 17, "what was brought holds two of them");
+    assert_eq!(after.0 - before.0, after.2 - before.2);
 }
 
 #[tokio::test]

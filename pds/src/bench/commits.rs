@@ -65,7 +65,10 @@ struct Run {
     p99_us: f64,
     max_us: f64,
     cycle_us_max: u64,
+    /// Bytes given to write calls; of a server, bytes of its log.
     bytes_written_per_commit: f64,
+    /// What the disk took meanwhile, from anyone.
+    disk_bytes_per_commit: Option<f64>,
     cpu_us_per_commit: f64,
     rss_bytes: u64,
 }
@@ -111,17 +114,19 @@ impl Commits {
         backend.close().await?;
         drop(backend);
         let backend = scratch.open().await?;
-        let before = (Written::now(), Counters::read(&*backend).await?);
+        let before = (written(scratch).await, Counters::read(&*backend).await?);
         let taken: Taken = Arc::new(|_, _| {});
         let time = Duration::from_secs_f64(self.seconds);
         let measured =
             Clients::new(clients, repos).run(&backend, self.commits.unwrap_or(usize::MAX), time, None, &taken).await?;
         let rss_bytes = usage::rss_bytes();
         let counters = Counters::read(&*backend).await?;
-        // A server writes in processes of its own, and says how much it logged.
-        let written = match (before.1.logged_bytes, counters.logged_bytes) {
-            (Some(before), Some(after)) => after - before,
-            _ => Written::now().since(before.0),
+        let after = written(scratch).await;
+        let disk_bytes = after.disk_bytes(before.0);
+        // A server writes in processes of its own, perhaps elsewhere, and says how much it logged.
+        let (bytes, disk_bytes) = match (before.1.logged_bytes, counters.logged_bytes) {
+            (Some(before), Some(after)) => (after - before, None),
+            _ => (after.call_bytes(before.0), disk_bytes),
         };
         backend.close().await?;
         let latency = measured.latencies.summary();
@@ -139,11 +144,17 @@ impl Commits {
             p99_us: latency.p99_us,
             max_us: latency.max_us,
             cycle_us_max: counters.cycle_us_max,
-            bytes_written_per_commit: per_commit(written as f64),
+            bytes_written_per_commit: per_commit(bytes as f64),
+            disk_bytes_per_commit: disk_bytes.map(|bytes| per_commit(bytes as f64)),
             cpu_us_per_commit: per_commit(measured.cpu.as_secs_f64() * 1e6),
             rss_bytes,
         })
     }
+}
+
+async fn written(scratch: &Scratch) -> Written {
+    let directory = scratch.path().to_owned();
+    blocking(move || Written::now(&directory)).await
 }
 
 /// The engine's counters that a run is about.
@@ -174,12 +185,12 @@ impl Counters {
 fn words(report: &Report) -> String {
     let mut lines = vec![
         report.disk.words(),
-        "backend  clients  commits/s   p50 us   p99 us    max us  stall us   cycles    syncs  bytes/commit  CPU us  RSS MB"
+        "backend  clients  commits/s   p50 us   p99 us    max us  stall us   cycles    syncs  bytes/commit  disk/commit  CPU us  RSS MB"
             .into(),
     ];
     lines.extend(report.runs.iter().map(|run| {
         format!(
-            "{:<8} {:>7} {:>10.0} {:>8.0} {:>8.0} {:>9.0} {:>9} {:>8} {:>8} {:>13.0} {:>7.1} {:>7.0}",
+            "{:<8} {:>7} {:>10.0} {:>8.0} {:>8.0} {:>9.0} {:>9} {:>8} {:>8} {:>13.0} {:>12} {:>7.1} {:>7.0}",
             run.backend,
             run.clients,
             run.commits_per_s,
@@ -190,6 +201,7 @@ fn words(report: &Report) -> String {
             run.cycles,
             run.syncs,
             run.bytes_written_per_commit,
+            run.disk_bytes_per_commit.map_or_else(|| "-".to_owned(), |bytes| format!("{bytes:.0}")),
             run.cpu_us_per_commit,
             run.rss_bytes as f64 / 1e6
         )

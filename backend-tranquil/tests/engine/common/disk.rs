@@ -40,6 +40,10 @@ pub struct Faults {
     space: Mutex<Space>,
     pub log_syncs: AtomicU64,
     pub log_writes: AtomicU64,
+    /// Bytes of those writes.
+    pub log_written_bytes: AtomicU64,
+    /// Those that went beyond what was written of the file before.
+    pub log_extensions: AtomicU64,
 }
 
 impl Faults {
@@ -115,6 +119,8 @@ struct FaultFile {
     /// The path that it will have.
     name: String,
     size: Arc<AtomicU64>,
+    /// Up to where it was written.
+    written: AtomicU64,
     faults: Arc<Faults>,
 }
 
@@ -124,7 +130,8 @@ impl FaultDisk {
         // A log file is made aside, and renamed.
         let in_log = path.parent().is_some_and(|p| p.ends_with("log")) && path.extension().is_some_and(|e| e == "tmp");
         let path = if in_log { path.with_extension("log") } else { path.to_owned() };
-        Arc::new(FaultFile { file, path: real, name: path.display().to_string(), size, faults: Arc::clone(&self.0) })
+        let (name, written, faults) = (path.display().to_string(), AtomicU64::new(0), Arc::clone(&self.0));
+        Arc::new(FaultFile { file, path: real, name, size, written, faults })
     }
 }
 
@@ -219,6 +226,10 @@ impl File for FaultFile {
         }
         if self.name.ends_with(".log") {
             self.faults.log_writes.fetch_add(1, Ordering::SeqCst);
+            self.faults.log_written_bytes.fetch_add(buf.len() as u64, Ordering::SeqCst);
+            if self.written.fetch_max(end, Ordering::SeqCst) < end {
+                self.faults.log_extensions.fetch_add(1, Ordering::SeqCst);
+            }
         }
         self.file.write_all_at(buf, offset)
     }
