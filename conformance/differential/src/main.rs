@@ -8,6 +8,7 @@ mod tranquil;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
 
 use conformance::history::{Found, Summary, compare};
 use conformance::{ModelFixture, Options};
@@ -15,11 +16,13 @@ use conformance::{ModelFixture, Options};
 use postgres::PostgresFixture;
 use tranquil::TranquilFixture;
 
-const USAGE: &str = "usage: cargo differential [--backend tranquil|postgres|both] [--steps N] [--seed S] [--history K]
+const USAGE: &str =
+    "usage: cargo differential [--backend tranquil|postgres|both] [--steps N] [--seed S] [--history K] [--jobs J]
   --backend  the engine that is compared with the model (both)
   --steps    how many steps to do with each engine (1,000,000)
   --seed     the seed of the first history (1); the next has the next
-  --history  steps of one history (250)";
+  --history  steps of one history (250)
+  --jobs     histories at a time (two for each core)";
 
 const OPTIONS: Options =
     Options { history_window_micros: 72 * 3_600_000_000, event_retention_micros: 100 * 3_600_000_000 };
@@ -54,11 +57,14 @@ struct Arguments {
     steps: u64,
     seed: u64,
     history: usize,
+    jobs: usize,
 }
 
 fn arguments(mut given: impl Iterator<Item = String>) -> Result<Arguments, String> {
-    let mut out =
-        Arguments { engines: vec![Engine::Tranquil, Engine::Postgres], steps: 1_000_000, seed: 1, history: 250 };
+    let engines = vec![Engine::Tranquil, Engine::Postgres];
+    // Most of a history is waiting: for the disk, or for the server.
+    let jobs = 2 * std::thread::available_parallelism().map_or(1, usize::from);
+    let mut out = Arguments { engines, steps: 1_000_000, seed: 1, history: 250, jobs };
     while let Some(name) = given.next() {
         let value = given.next().ok_or_else(|| format!("{name}: a value is missing"))?;
         let number = || value.replace('_', "").parse::<u64>().map_err(|e| format!("{name} {value}: {e}"));
@@ -74,6 +80,7 @@ fn arguments(mut given: impl Iterator<Item = String>) -> Result<Arguments, Strin
             "--steps" => out.steps = number()?,
             "--seed" => out.seed = number()?,
             "--history" => out.history = usize::try_from(number()?.max(1)).map_err(|e| e.to_string())?,
+            "--jobs" => out.jobs = usize::try_from(number()?.clamp(1, 256)).map_err(|e| e.to_string())?,
             _ => return Err(format!("{name} is not known")),
         }
     }
@@ -106,30 +113,70 @@ fn main() -> ExitCode {
     }
 }
 
-/// Histories of each engine in turn, so that a difference in either is seen early.
+/// What is done, and what was found first.
+struct Progress {
+    /// Histories that were begun.
+    begun: u64,
+    steps: u64,
+    totals: Vec<Summary>,
+    found: Option<(Engine, usize, Box<Found>)>,
+}
+
+/// Several histories at a time, each with every engine in turn, so that a difference in either is seen early.
 fn histories(given: &Arguments) -> Result<(), (Engine, usize, Box<Found>)> {
-    let mut totals = vec![Summary::default(); given.engines.len()];
-    let (mut done, mut seed) = (0, given.seed);
-    while done < given.steps {
-        let steps = given.history.min(usize::try_from(given.steps - done).unwrap_or(given.history));
-        for (engine, total) in given.engines.iter().zip(&mut totals) {
-            let summary = engine.compare(seed, steps).map_err(|found| (*engine, steps, found))?;
-            total.sent += summary.sent;
-            total.taken += summary.taken;
+    let totals = vec![Summary::default(); given.engines.len()];
+    let progress = Mutex::new(Progress { begun: 0, steps: 0, totals, found: None });
+    std::thread::scope(|scope| {
+        for _ in 0..given.jobs {
+            scope.spawn(|| work(given, &progress));
         }
-        done += steps as u64;
-        seed += 1;
-        progress(done, given.steps, seed - 1);
+    });
+    let Progress { steps, totals, found, .. } = progress.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if let Some(found) = found {
+        return Err(found);
     }
-    for (engine, total) in given.engines.iter().zip(&totals) {
-        let (name, Summary { sent, taken }) = (engine.name(), total);
-        println!("model and {name}: {done} steps, {sent} mutations, {taken} of them taken: no difference");
+    for (engine, Summary { sent, taken }) in given.engines.iter().zip(&totals) {
+        let name = engine.name();
+        println!("model and {name}: {steps} steps, {sent} mutations, {taken} of them taken: no difference");
     }
     Ok(())
 }
 
+/// One history after the other, until enough were begun or one has shown a difference.
+fn work(given: &Arguments, progress: &Mutex<Progress>) {
+    let progress = || progress.lock().unwrap_or_else(PoisonError::into_inner);
+    loop {
+        let mut now = progress();
+        let before = now.begun * given.history as u64;
+        if before >= given.steps || now.found.is_some() {
+            return;
+        }
+        let seed = given.seed + now.begun;
+        now.begun += 1;
+        drop(now);
+        let steps = given.history.min(usize::try_from(given.steps - before).unwrap_or(given.history));
+        for (i, engine) in given.engines.iter().enumerate() {
+            let compared = engine.compare(seed, steps);
+            let mut now = progress();
+            match compared {
+                Ok(summary) => {
+                    now.totals[i].sent += summary.sent;
+                    now.totals[i].taken += summary.taken;
+                }
+                Err(found) => {
+                    now.found.get_or_insert((*engine, steps, found));
+                    return;
+                }
+            }
+        }
+        let mut now = progress();
+        now.steps += steps as u64;
+        tell(now.steps, given.steps, seed);
+    }
+}
+
 /// One line that is written over, on a terminal only.
-fn progress(done: u64, of: u64, seed: u64) {
+fn tell(done: u64, of: u64, seed: u64) {
     let mut out = std::io::stderr();
     if out.is_terminal() {
         let end = if done < of { "\r" } else { "\r\x1b[K" };
