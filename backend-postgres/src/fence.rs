@@ -3,7 +3,6 @@
 use backend_api::Result;
 
 use crate::backend::Postgres;
-use crate::error::failed;
 
 impl Postgres {
     /// Raises the fence: from now on nobody writes, also who opens the store later, until it is lowered. A group that is under
@@ -25,9 +24,12 @@ impl Postgres {
     }
 
     async fn set_fence(&self, sql: &'static str) -> Result<()> {
-        let fail = |e| failed("set the write fence", &e);
-        let mut connection = self.shared.connect_to_lock().await.map_err(fail)?;
-        let raised = self.shared.in_time(1, sqlx::query(sql).execute(&mut connection)).await.map_err(fail)?;
-        raised.map(drop).map_err(fail)
+        // A fence that is raised twice stands as one that was raised once.
+        let attempt = || async {
+            let mut connection = self.shared.connect_to_lock().await?;
+            self.shared.in_time(1, sqlx::query(sql).execute(&mut connection)).await??;
+            Ok(())
+        };
+        self.shared.again("set the write fence", attempt).await
     }
 }

@@ -36,6 +36,11 @@ pub const MIGRATIONS: &[Migration] =
 pub async fn migrate(connection: &mut PgConnection, migrations: &[Migration]) -> Result<()> {
     create_table(connection).await?;
     let mut transaction = connection.begin().await.map_err(|e| failed("migrate", &e))?;
+    // A step may take hours over much data, and who opens meanwhile waits for it.
+    sqlx::query("SET LOCAL statement_timeout = 0")
+        .execute(&mut *transaction)
+        .await
+        .map_err(|e| failed("migrate", &e))?;
     sqlx::query("LOCK TABLE migrations IN ACCESS EXCLUSIVE MODE")
         .execute(&mut *transaction)
         .await

@@ -10,14 +10,14 @@ use sqlx::{Connection as _, PgPool};
 use tokio::sync::watch;
 
 use crate::clock::Stopwatch;
-use crate::error::{failed, is_transient};
+use crate::error::is_transient;
 use crate::options::Options;
 use crate::sql::Query;
-use crate::write::Queue;
+use crate::write::{Failed, Queue};
 
-/// Between attempts at one read. A restarted server leaves as many dead connections as the pool has.
-const READ_DELAY_MIN: Duration = Duration::from_millis(1);
-const READ_DELAY_MAX: Duration = Duration::from_millis(32);
+/// Between attempts. A restarted server leaves as many dead connections as the pool has.
+const DELAY_MIN: Duration = Duration::from_millis(1);
+const DELAY_MAX: Duration = Duration::from_millis(32);
 /// A server that takes a connection says so at once, or is as good as gone.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -73,37 +73,43 @@ impl Shared {
         tokio::time::timeout(time, work).await.map_err(|_| silent())
     }
 
-    /// Runs a reading statement. A read can be made again on another connection, and is.
-    pub async fn rows<'q>(&self, what: &str, query: impl Fn() -> Query<'q> + Send) -> Result<Vec<PgRow>> {
+    /// Does what may be done twice: again and again, while what keeps it from being done may pass.
+    pub async fn again<T, F>(&self, what: &str, attempt: impl Fn() -> F) -> Result<T>
+    where
+        F: Future<Output = Result<T, Failed>>,
+    {
         self.is_open()?;
-        let (watch, mut delay) = (Stopwatch::start(), READ_DELAY_MIN);
+        let (watch, mut delay) = (Stopwatch::start(), DELAY_MIN);
         loop {
-            match self.read(query()).await {
-                Ok(rows) => return Ok(rows),
-                Err(e) if is_transient(&e) && watch.elapsed() < self.options.retry_for => {
-                    self.is_open()?;
+            match attempt().await {
+                Err(Failed::Database(e)) if is_transient(&e) && watch.elapsed() < self.options.retry_for => {
                     tokio::time::sleep(delay).await;
-                    delay = (delay * 2).min(READ_DELAY_MAX);
+                    delay = (delay * 2).min(DELAY_MAX);
                 }
-                Err(e) => return Err(failed(what, &e)),
+                done => return done.map_err(|e| e.into_error(what)),
             }
         }
     }
 
-    async fn read(&self, query: Query<'_>) -> sqlx::Result<Vec<PgRow>> {
+    /// Runs a reading statement. A read can be made again on another connection, and is.
+    pub async fn rows<'q>(&self, what: &str, query: impl Fn() -> Query<'q> + Send + Sync) -> Result<Vec<PgRow>> {
+        self.again(what, || self.read(query())).await
+    }
+
+    async fn read(&self, query: Query<'_>) -> Result<Vec<PgRow>, Failed> {
         let mut connection = self.pool.acquire().await?;
         match self.in_time(1, query.fetch_all(&mut *connection)).await {
-            Ok(rows) => rows,
+            Ok(rows) => Ok(rows?),
             Err(silent) => {
                 // The pool would ask it whether it still lives, and wait for the answer.
                 drop(connection.detach());
-                Err(silent)
+                Err(silent.into())
             }
         }
     }
 
     /// The same, of a statement that gives one row at the most.
-    pub async fn row<'q>(&self, what: &str, query: impl Fn() -> Query<'q> + Send) -> Result<Option<PgRow>> {
+    pub async fn row<'q>(&self, what: &str, query: impl Fn() -> Query<'q> + Send + Sync) -> Result<Option<PgRow>> {
         Ok(self.rows(what, query).await?.pop())
     }
 

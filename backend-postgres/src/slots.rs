@@ -1,13 +1,15 @@
 //! Slots of the change feed. What nobody has registered for is not recorded; what every slot has read is deleted.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use backend_api::{Error, Micros, Pos, Reason, Result};
 use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
 
 use crate::backend::Postgres;
-use crate::error::failed;
+use crate::sql::Query;
 use crate::types::{Columns as _, Time, signed};
-use crate::write::Position;
+use crate::write::{Failed, Position};
 
 /// Changes deleted by one statement.
 const DELETED_MAX: i64 = 1_000;
@@ -29,23 +31,22 @@ pub(crate) async fn register(
     name: &str,
     now: Micros,
     epoch: Option<i64>,
-) -> Result<Pos> {
+) -> Result<Pos, Failed> {
     check_name(name)?;
-    let fail = |e| failed("register a slot of the change feed", &e);
-    let mut transaction = connection.begin().await.map_err(fail)?;
+    let mut transaction = connection.begin().await?;
     // Under the lock of the store's row: a group that is planned without it notices the turn.
-    let store = Position::lock(&mut transaction).await.map_err(|e| e.into_error("lock the store's row"))?;
+    let store = Position::lock(&mut transaction).await?;
     let there = sqlx::query("SELECT pos FROM slots WHERE name = $1").bind(name).fetch_optional(&mut *transaction).await;
-    if let Some(row) = there.map_err(fail)? {
-        return row.pos(0);
+    if let Some(row) = there? {
+        return Ok(row.pos(0)?);
     }
     store.open_to(epoch.unwrap_or(store.epoch))?;
     let sql = "INSERT INTO slots (name, pos, created_at) VALUES ($1, $2, $3)";
     let insert = sqlx::query(sql).bind(name).bind(signed(store.pos.0)).bind(Time(now));
-    insert.execute(&mut *transaction).await.map_err(fail)?;
+    insert.execute(&mut *transaction).await?;
     let sql = "UPDATE store SET turn = turn + 1, changes_after = coalesce(changes_after, pos)";
-    sqlx::query(sql).execute(&mut *transaction).await.map_err(fail)?;
-    transaction.commit().await.map_err(fail)?;
+    sqlx::query(sql).execute(&mut *transaction).await?;
+    transaction.commit().await?;
     Ok(store.pos)
 }
 
@@ -56,10 +57,12 @@ impl Postgres {
     /// # Errors
     /// Those of the database.
     pub async fn register_slot(&self, name: &str) -> Result<Pos> {
-        let fail = |e| failed("register a slot of the change feed", &e);
-        let mut connection = self.shared.connect_to_lock().await.map_err(fail)?;
-        let registering = register(&mut connection, name, self.shared.options.clock.now(), Some(self.shared.epoch));
-        self.shared.in_time(STATEMENTS, registering).await.map_err(fail)?
+        let (now, epoch) = (self.shared.options.clock.now(), Some(self.shared.epoch));
+        let attempt = || async {
+            let mut connection = self.shared.connect_to_lock().await?;
+            self.shared.in_time(STATEMENTS, register(&mut connection, name, now, epoch)).await?
+        };
+        self.shared.again("register a slot of the change feed", attempt).await
     }
 
     /// Says that a slot has read everything up to a position. Changes that no slot has still to read are deleted.
@@ -68,7 +71,7 @@ impl Postgres {
     /// [`Reason::RowMissing`] if there is no such slot; [`Reason::Closed`] over a fence; those of the database.
     pub async fn advance_slot(&self, name: &str, pos: Pos) -> Result<()> {
         let sql = "UPDATE slots SET pos = greatest(pos, least($2, (SELECT pos FROM store))) WHERE name = $1";
-        self.change_slots(name, sqlx::query(sql).bind(name).bind(signed(pos.0))).await
+        self.change_slots(name, || sqlx::query(sql).bind(name).bind(signed(pos.0))).await
     }
 
     /// Drops a slot. With the last one the feed ends.
@@ -76,34 +79,48 @@ impl Postgres {
     /// # Errors
     /// [`Reason::RowMissing`] if there is no such slot; those of the database.
     pub async fn drop_slot(&self, name: &str) -> Result<()> {
-        self.change_slots(name, sqlx::query("DELETE FROM slots WHERE name = $1").bind(name)).await
+        self.change_slots(name, || sqlx::query("DELETE FROM slots WHERE name = $1").bind(name)).await
     }
 
-    async fn change_slots(&self, name: &str, change: crate::sql::Query<'_>) -> Result<()> {
+    async fn change_slots<'q>(&self, name: &str, change: impl Fn() -> Query<'q>) -> Result<()> {
         check_name(name)?;
-        let fail = |e| failed("change a slot of the change feed", &e);
-        let mut connection = self.shared.connect_to_lock().await.map_err(fail)?;
-        self.shared.in_time(STATEMENTS, self.changed(&mut connection, name, change)).await.map_err(fail)??;
-        // Nobody can ask for these any more: in small steps, without the lock.
-        loop {
-            let delete = sqlx::query(include_str!("../sql/delete_changes.sql")).bind(DELETED_MAX);
-            let deleted = self.shared.in_time(1, delete.execute(&mut connection)).await.map_err(fail)?;
-            if deleted.map_err(fail)?.rows_affected() == 0 {
-                return Ok(());
+        // An attempt whose end is not known may have dropped what the next one does not find.
+        let may_be_done = AtomicBool::new(false);
+        let attempt = || async {
+            let mut connection = self.shared.connect_to_lock().await?;
+            let changed = self.changed(&mut connection, change(), &may_be_done);
+            if !self.shared.in_time(STATEMENTS, changed).await?? {
+                return Err(Error::new(Reason::RowMissing, format!("slot: there is no {name:?}")).into());
             }
-        }
+            // Nobody can ask for these any more: in small steps, without the lock.
+            loop {
+                let delete = sqlx::query(include_str!("../sql/delete_changes.sql")).bind(DELETED_MAX);
+                let deleted = self.shared.in_time(1, delete.execute(&mut connection)).await?;
+                if deleted?.rows_affected() == 0 {
+                    return Ok(());
+                }
+            }
+        };
+        self.shared.again("change a slot of the change feed", attempt).await
     }
 
-    async fn changed(&self, connection: &mut PgConnection, name: &str, change: crate::sql::Query<'_>) -> Result<()> {
-        let fail = |e| failed("change a slot of the change feed", &e);
-        let mut transaction = connection.begin().await.map_err(fail)?;
-        let store = Position::lock(&mut transaction).await.map_err(|e| e.into_error("lock the store's row"))?;
+    /// False if there is no such slot, and never was one in an attempt before.
+    async fn changed(
+        &self,
+        connection: &mut PgConnection,
+        change: Query<'_>,
+        may_be_done: &AtomicBool,
+    ) -> Result<bool, Failed> {
+        let mut transaction = connection.begin().await?;
+        let store = Position::lock(&mut transaction).await?;
         store.open_to(self.shared.epoch)?;
-        if change.execute(&mut *transaction).await.map_err(fail)?.rows_affected() == 0 {
-            return Err(Error::new(Reason::RowMissing, format!("slot: there is no {name:?}")));
+        if change.execute(&mut *transaction).await?.rows_affected() == 0 {
+            return Ok(may_be_done.load(Ordering::Relaxed));
         }
         let sql = "UPDATE store SET turn = turn + 1, changes_after = (SELECT min(pos) FROM slots)";
-        sqlx::query(sql).execute(&mut *transaction).await.map_err(fail)?;
-        transaction.commit().await.map_err(fail)
+        sqlx::query(sql).execute(&mut *transaction).await?;
+        may_be_done.store(true, Ordering::Relaxed);
+        transaction.commit().await?;
+        Ok(true)
     }
 }

@@ -73,7 +73,8 @@ impl Postgres {
         let sql = "INSERT INTO store (id) VALUES (uuid_send(gen_random_uuid())) ON CONFLICT DO NOTHING";
         sqlx::query(sql).execute(&mut connection).await.map_err(|e| failed("create the store", &e))?;
         if let Some(slot) = &options.slot {
-            crate::slots::register(&mut connection, slot, options.clock.now(), None).await?;
+            let registered = crate::slots::register(&mut connection, slot, options.clock.now(), None).await;
+            registered.map_err(|e| e.into_error("register a slot of the change feed"))?;
         }
         let position = Position::read(&mut connection).await.map_err(|e| e.into_error("read the store's row"))?;
         // Goes by itself: what a closing connection says is of no interest.

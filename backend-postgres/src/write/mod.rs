@@ -11,6 +11,7 @@ mod save_rows;
 mod wanted;
 mod writer;
 
+pub(crate) use load::Failed;
 pub(crate) use position::Position;
 pub(crate) use queue::{Job, Queue};
 pub(crate) use writer::Writer;

@@ -72,6 +72,24 @@ async fn a_database_whose_steps_were_other_ones_is_refused() {
     assert_eq!(refused.reason(), Reason::WrongStore);
 }
 
+/// Not what is bounded by the time of a statement: over much data a step takes hours, and who opens meanwhile waits.
+#[tokio::test]
+async fn a_step_takes_as_long_as_it_takes() {
+    const STEPS: &[Migration] =
+        &[Migration { version: 1, name: "long", sql: "CREATE TABLE long (n integer); SELECT pg_sleep(0.6)" }];
+    if !available() {
+        return;
+    }
+    let database = Database::create().await;
+    let one = async || {
+        let mut connection = connect(&database).await;
+        sqlx::query("SET statement_timeout = 200").execute(&mut connection).await.unwrap();
+        migrate(&mut connection, STEPS).await.unwrap();
+        sqlx::query("SHOW statement_timeout").fetch_one(&mut connection).await.unwrap().get::<String, _>(0)
+    };
+    assert_eq!(tokio::join!(one(), one()), ("200ms".into(), "200ms".into()), "the bound is back afterwards");
+}
+
 #[tokio::test]
 async fn a_step_is_made_once_by_many_at_the_same_time_or_not_at_all() {
     const STEPS: &[Migration] = &[
