@@ -15,7 +15,7 @@ use std::fmt;
 
 use crate::fixture::Fixture;
 
-pub use compare::everything;
+pub use compare::{Whom, everything};
 pub use run::{Difference, Summary, run};
 pub use shrink::shrink;
 pub use step::{Fault, Intent, Note, Step, Want, generate};
@@ -57,11 +57,11 @@ pub fn compare<A: Fixture, B: Fixture>(
     let history = generate(seed, steps);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.expect("a runtime");
-    let first = match runtime.block_on(run(a(), b(), &history)) {
+    let first = match runtime.block_on(run(a(), b(), &history, true)) {
         Ok(summary) => return Ok(summary),
         Err(first) => first,
     };
-    let fails = |history: &[Step]| runtime.block_on(run(a(), b(), history)).err();
+    let fails = |history: &[Step]| runtime.block_on(run(a(), b(), history, false)).err();
     let (shrunk, last) = shrink(history, first.clone(), fails);
     Err(Box::new(Found { seed, first, shrunk, last }))
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use backend_api::{Backend, Error, Micros, Mutation, Pos, Reason, Receipt, Result};
 
-use super::compare::everything;
+use super::compare::{Whom, everything};
 use super::step::{Intent, Step};
 use super::world::{After, World};
 use crate::context::START;
@@ -37,6 +37,8 @@ struct Run<A, B> {
     /// The newest mutation that was sent by itself, with what its sender learns if it is taken.
     last: Option<(Mutation, u64, Vec<After>)>,
     newest: Pos,
+    /// Comparisons so far, if they are of one person after the other.
+    turns: Option<usize>,
     summary: Summary,
 }
 
@@ -49,20 +51,30 @@ pub struct Summary {
     pub taken: u64,
 }
 
-/// Runs a history on two stores; what the first has taken decides what is sent next.
+/// Runs a history on two stores; what the first has taken decides what is sent next. Comparisons within it ask of one person
+/// after the other if `in_turn`, else of everybody as the last ones do.
 ///
 /// # Errors
 /// The first difference.
 ///
 /// # Panics
 /// If the two are not set up alike.
-pub async fn run<A: Fixture, B: Fixture>(a: A, b: B, history: &[Step]) -> Result<Summary, Difference> {
+pub async fn run<A: Fixture, B: Fixture>(a: A, b: B, history: &[Step], in_turn: bool) -> Result<Summary, Difference> {
     assert_eq!(a.options(), b.options(), "two stores that are set up alike");
     a.set_time(START);
     b.set_time(START);
     let stores = (a.open().await, b.open().await);
     let (world, summary) = (World::new(), Summary::default());
-    let mut run = Run { fixtures: (a, b), stores, now: START, world, last: None, newest: Pos(0), summary };
+    let mut run = Run {
+        fixtures: (a, b),
+        stores,
+        now: START,
+        world,
+        last: None,
+        newest: Pos(0),
+        turns: in_turn.then_some(0),
+        summary,
+    };
     for (i, step) in history.iter().enumerate() {
         run.step(step).await.map_err(|what| Difference { step: i, what })?;
     }
@@ -96,7 +108,7 @@ impl<A: Fixture, B: Fixture> Run<A, B> {
             Step::Checkpoint => {
                 same("checkpoint", self.stores.0.checkpoint().await, self.stores.1.checkpoint().await)?;
             }
-            Step::Compare => self.compare().await?,
+            Step::Compare => self.compare_in_turn().await?,
         }
         Ok(())
     }
@@ -172,21 +184,27 @@ impl<A: Fixture, B: Fixture> Run<A, B> {
         self.stores = (self.fixtures.0.reopen(a).await, self.fixtures.1.reopen(b).await);
     }
 
-    async fn compare(&self) -> Result<(), String> {
-        everything(&*self.stores.0, &*self.stores.1, &self.world).await
+    async fn compare(&self, whom: Whom) -> Result<(), String> {
+        everything(&*self.stores.0, &*self.stores.1, &self.world, whom).await
+    }
+
+    async fn compare_in_turn(&mut self) -> Result<(), String> {
+        let whom = self.turns.map_or(Whom::All, Whom::InTurn);
+        self.turns = self.turns.map(|turns| turns + 1);
+        self.compare(whom).await
     }
 
     /// All that was left behind goes, and what stays is the same.
     async fn end(&mut self) -> Result<(), String> {
-        self.compare().await?;
+        self.compare(Whom::All).await?;
         self.reopen().await;
-        self.compare().await?;
+        self.compare_in_turn().await?;
         let options = self.fixtures.0.options();
         self.set_time(self.now.0 + options.history_window_micros + options.event_retention_micros + 1);
         self.sweep(1_000).await?;
-        self.compare().await?;
+        self.compare(Whom::All).await?;
         self.reopen().await;
-        self.compare().await?;
+        self.compare_in_turn().await?;
         let _ = (self.stores.0.close().await, self.stores.1.close().await);
         Ok(())
     }

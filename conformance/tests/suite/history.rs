@@ -31,7 +31,7 @@ fn much_of_a_history_is_taken() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let (mut taken, mut sent) = (0, 0);
     for seed in 1..=10 {
-        let summary = runtime.block_on(run(model(), model(), &generate(seed, 300))).unwrap();
+        let summary = runtime.block_on(run(model(), model(), &generate(seed, 300), true)).unwrap();
         (taken, sent) = (taken + summary.taken, sent + summary.sent);
     }
     assert!(taken * 5 > sent * 2 && taken * 10 < sent * 9, "{taken} of {sent} were taken");

@@ -4,7 +4,7 @@ use backend_api::{
     AccountName, Accounts, At, Blocks, Cid, Firehose, Maintenance, Reason, RecordQuery, Records, Repos, Result, Seq,
     Snapshots,
 };
-use conformance::history::{self, everything};
+use conformance::history::{self, Whom, everything};
 use conformance::scene;
 use futures::FutureExt as _;
 
@@ -239,7 +239,8 @@ impl World {
         self.report.compared += 1;
         let mut rng = self.rng.clone();
         let engine = self.engine();
-        let compared = engine.wait(everything(&*engine.db, &self.model, &self.people), &mut rng, TURNS_MAX * 10);
+        let compared =
+            engine.wait(everything(&*engine.db, &self.model, &self.people, Whom::All), &mut rng, TURNS_MAX * 10);
         let items = engine.wait(
             async {
                 let snapshot = engine.db.snapshot().await?;
