@@ -9,7 +9,7 @@ use backend_api::{Checked, Error, EventFrame, Reason, Receipt, Result};
 
 use super::draft::Draft;
 use super::restore::Restored;
-use super::shared::{Counters, Frozen, Shared};
+use super::shared::{Counters, Shared};
 use crate::format::intent::Maintenance;
 use crate::format::value::Mark;
 use crate::log::{Failed, LogWriter, Position, Sealed, Written};
@@ -338,9 +338,7 @@ impl Committer {
         let mut tables = self.shared.tables_mut();
         let due = self.freeze_wanted || tables.active.bytes() >= self.shared.options.memtable_bytes_max;
         if due && tables.frozen.is_none() {
-            let next = tables.active.successor();
-            let table = std::mem::replace(&mut tables.active, next);
-            tables.frozen = Some(Arc::new(Frozen { table, mark: tables.mark }));
+            tables.freeze();
             self.freeze_wanted = false;
         }
     }

@@ -9,7 +9,7 @@ use super::checkpoint::Checkpointer;
 use super::committer::Committer;
 use super::identity::identity;
 use super::keeper::Keeper;
-use super::shared::{Counters, Frozen, Shared};
+use super::shared::{Counters, Shared};
 use super::space::log_bytes_kept;
 use super::{replay, tail};
 use crate::events::{EventLog, EventOptions};
@@ -378,8 +378,7 @@ fn drain_if_full(shared: &Arc<Shared>, checkpointer: &mut Checkpointer) -> Resul
             return Ok(());
         }
         if tables.frozen.is_none() {
-            let table = std::mem::take(&mut tables.active);
-            tables.frozen = Some(Arc::new(Frozen { table, mark: tables.mark }));
+            tables.freeze();
         }
     }
     match checkpointer.drain() {

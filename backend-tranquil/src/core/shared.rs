@@ -148,7 +148,7 @@ impl Shared {
         let hot =
             Cache::with(blocks, options.hot_bytes, BlockWeight, RandomState::default(), DefaultLifecycle::default());
         let space = Space::new(&env, &options);
-        let tables = Tables { active: Memtable::default(), frozen: None, store: kv.snapshot(), mark };
+        let tables = Tables { active: Memtable::of_many(), frozen: None, store: kv.snapshot(), mark };
         Self {
             env,
             options,
@@ -228,6 +228,12 @@ impl Shared {
 }
 
 impl Tables {
+    /// Nothing may be frozen. What is active changes no more, and an empty table follows it.
+    pub fn freeze(&mut self) {
+        let table = std::mem::replace(&mut self.active, Memtable::of_many());
+        self.frozen = Some(Arc::new(Frozen { table, mark: self.mark }));
+    }
+
     /// The layers, with some tables on top, newest first.
     pub fn layers_over<'a>(&'a self, newer: impl IntoIterator<Item = &'a Memtable>) -> Layers<'a> {
         let mut tables = Vec::with_capacity(4);

@@ -1,12 +1,8 @@
 //! What was committed and is not in the key-value store yet.
 
-use std::collections::HashMap;
-
-use backend_api::{Cid, RepoId};
 use bytes::Bytes;
-// Quick, and seeded per process: CIDs can be chosen by those who write them.
-use foldhash::fast::RandomState;
 
+use super::blocks::{BlockChanges, BlockId};
 use super::rows::Rows;
 use crate::format::key::Key;
 use crate::format::value::{BlockValue, Place};
@@ -56,7 +52,7 @@ impl BlockChange {
 #[derive(Default)]
 pub struct Memtable {
     /// Changes of blocks.
-    pub blocks: HashMap<(RepoId, Cid), BlockChange, RandomState>,
+    pub blocks: BlockChanges,
     /// Puts, and deletes as `None`.
     pub rows: Rows,
     bytes: usize,
@@ -66,20 +62,17 @@ pub struct Memtable {
 const ENTRY_BYTES: usize = 64;
 
 impl Memtable {
-    /// An empty table to follow this one, with room for as many blocks: growing a large one would hold up a cycle.
+    /// An empty table that many cycles are gathered in.
     #[must_use]
-    pub fn successor(&self) -> Self {
-        let blocks = HashMap::with_capacity_and_hasher(self.blocks.len(), RandomState::default());
-        Self { blocks, ..Self::default() }
+    pub fn of_many() -> Self {
+        Self { blocks: BlockChanges::of_many(), ..Self::default() }
     }
 
     /// Lays a newer change of a block over what is known here.
-    pub fn block(&mut self, id: (RepoId, Cid), change: BlockChange) {
-        let known = self.blocks.entry(id).or_insert_with(|| {
-            self.bytes += size_of::<((RepoId, Cid), BlockChange)>() * 2;
-            BlockChange::default()
-        });
-        *known = known.then(change);
+    pub fn block(&mut self, id: BlockId, change: BlockChange) {
+        if self.blocks.change(id, change) {
+            self.bytes += size_of::<(BlockId, BlockChange)>() * 2;
+        }
     }
 
     /// Puts or deletes a row.

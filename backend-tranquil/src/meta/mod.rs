@@ -2,6 +2,7 @@
 //!
 //! The commit log is the truth and the write-ahead log; what is here is derived from it (promise P7).
 
+mod blocks;
 mod drain;
 mod effects;
 mod fjall;
