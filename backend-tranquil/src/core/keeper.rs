@@ -53,6 +53,7 @@ impl Keeper {
         if self.shared.space.is_full() {
             return Ok(());
         }
+        self.sync_events();
         let (sealed, events) = (self.logs(), self.cover_segments());
         if !self.begun {
             self.begun = true;
@@ -65,6 +66,16 @@ impl Keeper {
             self.log_bytes_at_snapshot = log_bytes;
         }
         sealed.and(events)
+    }
+
+    /// A drain would sync all that was appended since the one before it at once; and while the file system puts that in
+    /// order, the sync of a cycle waits.
+    fn sync_events(&self) {
+        if let Err(e) = self.shared.events.sync()
+            && e.reason() == Reason::SyncFailed
+        {
+            self.shared.stop(e.detail());
+        }
     }
 
     /// Writes a copy of what is drained, unless there is one of that position. True if there was none.

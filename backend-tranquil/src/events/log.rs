@@ -39,6 +39,9 @@ pub struct EventLog {
     state: RwLock<State>,
     /// Held by whoever writes to segments. The buffer is for entries.
     writing: Mutex<Writing>,
+    /// Held by whoever syncs all of them, and taken before `writing`: of two at a time one could be told of an error that the
+    /// other is not told of.
+    syncing: Mutex<()>,
     head: watch::Sender<Option<Seq>>,
 }
 
@@ -147,8 +150,8 @@ impl EventLog {
         let published = Seq::new(head)?;
         let unsynced = segments.last_key_value().map_or(0, |(base, _)| *base);
         let state = RwLock::new(State { segments, unsynced, oldest, head, written: head, ring });
-        let writing = Mutex::default();
-        Ok(Self { files, directory, store, options, state, writing, head: watch::Sender::new(Some(published)) })
+        let (writing, syncing, head) = (Mutex::default(), Mutex::default(), watch::Sender::new(Some(published)));
+        Ok(Self { files, directory, store, options, state, writing, syncing, head })
     }
 
     fn read(&self) -> std::sync::RwLockReadGuard<'_, State> {
@@ -239,8 +242,13 @@ impl EventLog {
 
     /// Makes everything up to now durable.
     pub fn sync(&self) -> Result<()> {
+        let _syncing = self.syncing.lock().expect("no panic under this lock");
         self.flush()?;
-        self.sync_segments().inspect_err(|e| self.writing.lock().expect("no panic under this lock").note(e))
+        let synced = self.sync_segments();
+        let mut writing = self.writing.lock().expect("no panic under this lock");
+        synced.inspect_err(|e| writing.note(e))?;
+        // Who appends syncs too, now and then.
+        writing.failed.clone().map_or(Ok(()), Err)
     }
 
     fn sync_segments(&self) -> Result<()> {

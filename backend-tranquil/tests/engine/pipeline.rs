@@ -10,7 +10,7 @@ use crate::common::disk::{Fault, FaultDisk, Faults};
 use crate::common::story::{Person, copy, key, small};
 use crate::stepped_store::{CountingKv, Stepped};
 use backend_api::{
-    AccountName, Accounts, Error, Expect, Maintenance, Mutation, Op, Reason, Receipt, Result, Row, RowKind,
+    AccountName, Accounts, Error, Expect, Firehose, Maintenance, Mutation, Op, Reason, Receipt, Result, Row, RowKind,
     VerifyLevel, Writes,
 };
 use backend_tranquil::io::Env;
@@ -41,6 +41,37 @@ fn run<T>(steps: &Steps, call: impl Future<Output = T>) -> T {
         let moved = Part::ALL.into_iter().filter(|part| steps.step(*part)).count();
         assert!(moved > 0, "a call waits and there is nothing to do");
     }
+}
+
+/// What is appended to the event log is brought to the disk as the log grows: a drain that had to do it all at once would hold
+/// up cycles. If that fails, no later sync is believed.
+#[test]
+fn events_are_synced_between_drains() {
+    let (dir, faults) = (tempfile::tempdir().unwrap(), Arc::<Faults>::default());
+    let env = Env { disk: Arc::new(FaultDisk(Arc::clone(&faults))), ..Env::real() };
+    let large = 64 << 20;
+    let s = Stepped::open_in(env, Options { log_file_bytes: large, segment_bytes: large as u64, ..small(dir.path()) });
+    let mut alice = s.run(Person::create(&*s.store, "alice", 1)).unwrap();
+    let text = "a".repeat(100_000);
+    let mut posts = |n: usize| (0..n).try_for_each(|_| s.run(alice.post(&*s.store, &text)).map(drop));
+    let syncs = || faults.segment_syncs.load(Ordering::SeqCst);
+    let before = syncs();
+    posts(200).unwrap();
+    assert!((4..=6).contains(&(syncs() - before)), "{} for 20 MB", syncs() - before);
+    faults.set(Some(Fault::Sync(".segment")));
+    let mut failed = None;
+    let acknowledged = (0..100).take_while(|_| posts(1).inspect_err(|e| failed = Some(e.clone())).is_ok()).count();
+    assert_eq!(failed.map(|e| e.reason()), Some(Reason::Closed), "after {acknowledged} more");
+    faults.set(None);
+    let stats = s.run(s.store.stats()).unwrap();
+    assert!(stats.stopped.as_deref().is_some_and(|why| why.contains(".segment")), "{:?}", stats.stopped);
+    assert_eq!(stats.counters.iter().find(|(name, _)| name == "drains").unwrap().1, 0);
+    assert!(s.run(s.store.close()).is_err());
+    assert_eq!(s.kv.asked.runs.load(Ordering::SeqCst), 0, "no drain vouches for events that were not synced");
+    let killed = tempfile::tempdir().unwrap();
+    copy(dir.path(), killed.path());
+    let store = Tranquil::open(small(killed.path())).unwrap();
+    assert_eq!(s.at_once(store.event_window()).unwrap().unwrap().head.get(), stats.head.get(), "each is there again");
 }
 
 /// One cycle does not fit, and the next, planned at once, would: nothing is written behind bytes that are not there.

@@ -40,6 +40,7 @@ pub struct Faults {
     space: Mutex<Space>,
     pub log_syncs: AtomicU64,
     pub log_writes: AtomicU64,
+    pub segment_syncs: AtomicU64,
     /// Bytes of those writes.
     pub log_written_bytes: AtomicU64,
     /// Those that went beyond what was written of the file before.
@@ -240,6 +241,9 @@ impl File for FaultFile {
         }
         if self.name.ends_with(".log") {
             self.faults.log_syncs.fetch_add(1, Ordering::SeqCst);
+        }
+        if self.name.ends_with(".segment") {
+            self.faults.segment_syncs.fetch_add(1, Ordering::SeqCst);
         }
         self.file.sync()
     }
