@@ -50,7 +50,7 @@ fn events_are_synced_between_drains() {
     let (dir, faults) = (tempfile::tempdir().unwrap(), Arc::<Faults>::default());
     let env = Env { disk: Arc::new(FaultDisk(Arc::clone(&faults))), ..Env::real() };
     let large = 64 << 20;
-    let s = Stepped::open_in(env, Options { log_file_bytes: large, segment_bytes: large as u64, ..small(dir.path()) });
+    let s = Stepped::open_in(env, Options { log_file_bytes: large, segment_bytes: large, ..small(dir.path()) });
     let mut alice = s.run(Person::create(&*s.store, "alice", 1)).unwrap();
     let text = "a".repeat(100_000);
     let mut posts = |n: usize| (0..n).try_for_each(|_| s.run(alice.post(&*s.store, &text)).map(drop));

@@ -62,7 +62,7 @@ const BANS: &[Ban] = &[
             // Which of many locks a repo waits at, so that nobody can choose names that share one.
             "pds/src/repo/turns.rs",
             // Hashers whose order never shows: blocks are sorted at the drain, and caches have none.
-            "backend-tranquil/src/meta/memtable.rs",
+            "backend-tranquil/src/meta/blocks.rs",
             "backend-tranquil/src/meta/kept.rs",
             "backend-tranquil/src/core/shared.rs",
         ],
