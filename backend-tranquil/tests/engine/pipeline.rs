@@ -73,29 +73,26 @@ fn events_are_synced_between_drains() {
     assert_eq!(s.at_once(store.event_window()).unwrap().unwrap().head.get(), stats.head.get(), "each is there again");
 }
 
-/// The store stops when a checkpoint has frozen and nothing of it is drained yet: nobody looks for space for it any more, and
-/// whoever waits for it is told.
+/// A full store stops when a checkpoint has frozen and nothing of it is drained yet: nobody looks for space for it any more,
+/// and whoever waits for it is told.
 #[test]
-fn a_checkpoint_of_a_store_that_stops_before_the_drain_is_answered() {
+fn a_checkpoint_of_a_full_store_that_stops_before_the_drain_is_answered() {
     let (dir, faults) = (tempfile::tempdir().unwrap(), Arc::<Faults>::default());
     let env = Env { disk: Arc::new(FaultDisk(Arc::clone(&faults))), ..Env::real() };
-    let large = 64 << 20;
-    let s = Stepped::open_in(env, Options { log_file_bytes: large, segment_bytes: large, ..small(dir.path()) });
-    let mut alice = s.run(Person::create(&*s.store, "alice", 1)).unwrap();
-    s.run(alice.post(&*s.store, "an event")).unwrap();
-    // So much that there is something for the keeper to do, who is left waiting.
-    for n in 100..150 {
-        let mut put = std::pin::pin!(s.store.apply(Mutation { key: key(n), ..put(n % 2, 100_000) }));
-        while s.at_once(put.as_mut()).is_none() {
-            assert!(s.steps.step(Part::Commit), "it is for the commit thread to take");
-        }
-    }
+    let s = Stepped::open_in(env, Options { log_file_bytes: 64 << 10, ..small(dir.path()) });
+    s.run(s.store.apply(alice(create_account("alice"), 1))).unwrap();
+    s.run(s.store.apply(put(2, 40_000))).unwrap();
+    faults.quota(Some(0));
+    assert_eq!(s.run(s.store.apply(put(3, 40_000))).unwrap_err().reason(), Reason::StorageFull);
     let mut checkpoint = std::pin::pin!(s.store.checkpoint());
     assert!(s.at_once(checkpoint.as_mut()).is_none());
     while s.steps.step(Part::Commit) {}
-    faults.set(Some(Fault::Sync(".segment")));
-    assert!(s.steps.step(Part::Keep), "the log has grown by a region");
-    assert!(s.run(s.store.stats()).unwrap().stopped.is_some());
+    assert!(s.at_once(checkpoint.as_mut()).is_none(), "it waits for the drain");
+    faults.set(Some(Fault::Sync(".log")));
+    let mut delete = std::pin::pin!(s.store.apply(alice(Op::DeleteAccount, 4)));
+    assert!(s.at_once(delete.as_mut()).is_none());
+    while s.steps.step(Part::Commit) {}
+    assert_eq!(s.at_once(delete.as_mut()).unwrap().unwrap_err().reason(), Reason::SyncFailed);
     assert_eq!(s.run(checkpoint).unwrap_err().reason(), Reason::Closed);
 }
 
