@@ -84,6 +84,7 @@ impl Shared {
             match attempt().await {
                 Err(Failed::Database(e)) if is_transient(&e) && watch.elapsed() < self.options.retry_for => {
                     tokio::time::sleep(delay).await;
+                    self.is_open()?;
                     delay = (delay * 2).min(DELAY_MAX);
                 }
                 done => return done.map_err(|e| e.into_error(what)),

@@ -55,7 +55,7 @@ impl Postgres {
     /// advanced over it or dropped. A slot that is there already gives the position that it was advanced to.
     ///
     /// # Errors
-    /// Those of the database.
+    /// [`Reason::Closed`] over a fence, if the slot is not there yet, and of a store that is closed; those of the database.
     pub async fn register_slot(&self, name: &str) -> Result<Pos> {
         let (now, epoch) = (self.shared.options.clock.now(), Some(self.shared.epoch));
         let attempt = || async {

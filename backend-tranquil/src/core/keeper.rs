@@ -1,5 +1,5 @@
-//! What makes the next open cheaper, and damage good: copies of the metadata, hint files, parity sidecars. Nothing here is
-//! ever waited for.
+//! What makes the next drain and the next open cheaper, and damage good: syncs of the event log, copies of the metadata, hint
+//! files, parity sidecars. Nothing here is ever waited for.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ const SNAPSHOTS_KEPT: usize = 2;
 /// The log grows by so many times a copy's size before the next one is written, so that copies cost little beside it.
 const SNAPSHOT_LOG_FACTOR: u64 = 8;
 
-/// The one that keeps copies, hints and sidecars.
+/// The one that syncs events, and keeps copies, hints and sidecars.
 pub struct Keeper {
     shared: Arc<Shared>,
     directory: PathBuf,

@@ -120,12 +120,25 @@ struct Progress {
     steps: u64,
     totals: Vec<Summary>,
     found: Option<(Engine, usize, Box<Found>)>,
+    /// A store panicked: nobody begins another history.
+    panicked: bool,
+}
+
+/// Tells the others of a panic.
+struct Ending<'a>(&'a Mutex<Progress>);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).panicked = true;
+        }
+    }
 }
 
 /// Several histories at a time, each with every engine in turn, so that a difference in either is seen early.
 fn histories(given: &Arguments) -> Result<(), (Engine, usize, Box<Found>)> {
     let totals = vec![Summary::default(); given.engines.len()];
-    let progress = Mutex::new(Progress { begun: 0, steps: 0, totals, found: None });
+    let progress = Mutex::new(Progress { begun: 0, steps: 0, totals, found: None, panicked: false });
     std::thread::scope(|scope| {
         for _ in 0..given.jobs {
             scope.spawn(|| work(given, &progress));
@@ -144,11 +157,12 @@ fn histories(given: &Arguments) -> Result<(), (Engine, usize, Box<Found>)> {
 
 /// One history after the other, until enough were begun or one has shown a difference.
 fn work(given: &Arguments, progress: &Mutex<Progress>) {
+    let _ending = Ending(progress);
     let progress = || progress.lock().unwrap_or_else(PoisonError::into_inner);
     loop {
         let mut now = progress();
         let before = now.begun * given.history as u64;
-        if before >= given.steps || now.found.is_some() {
+        if before >= given.steps || now.found.is_some() || now.panicked {
             return;
         }
         let seed = given.seed + now.begun;

@@ -118,3 +118,20 @@ async fn slots_and_the_fence_are_changed_the_next_time() {
     let (mutation, _) = commit(&SceneRepo::new(scene::did("alice")), 2);
     assert_eq!(store.apply(mutation).await.unwrap_err().reason(), Reason::Closed);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_done_again_ends_with_the_store() {
+    let Some(scene) = Scene::begin("ending", |options| options.retry_for = Duration::from_secs(600)).await else {
+        return;
+    };
+    end_the_first(&scene.url, 1_000_000, "store", "40001", When::AtOnce).await;
+    let mut connection = PgConnection::connect(&scene.url).await.unwrap();
+    let close = async {
+        let attempts = "SELECT 1 FROM ended WHERE last_value > 2";
+        while sqlx::query(attempts).fetch_optional(&mut connection).await.unwrap().is_none() {}
+        scene.store.close().await.unwrap();
+    };
+    let registering = async { tokio::join!(scene.store.register_slot("reader"), close).0 };
+    let answer = tokio::time::timeout(Duration::from_secs(60), registering).await;
+    assert_eq!(answer.expect("it ends in time").unwrap_err().reason(), Reason::Closed);
+}
