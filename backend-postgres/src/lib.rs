@@ -7,6 +7,7 @@
 //!
 //! Nothing hangs on a session: a pooler, or another engine that speaks the protocol, may stand in between.
 
+mod attend;
 mod backend;
 mod clock;
 mod decode;

@@ -9,6 +9,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
 use sqlx::{Connection as _, PgPool};
 use tokio::sync::watch;
 
+use crate::attend::Attended;
 use crate::clock::Stopwatch;
 use crate::error::is_transient;
 use crate::options::Options;
@@ -24,7 +25,7 @@ pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A process that stands still while it holds the lock of the store's row does not hold up the others for longer.
 const LOCK_IDLE_MAX: &str = "5s";
 /// The server finds out that a client's machine is gone: seconds until it asks, between questions, questions.
-const KEEPALIVES: [(&str, &str); 3] =
+pub(crate) const KEEPALIVES: [(&str, &str); 3] =
     [("tcp_keepalives_idle", "10"), ("tcp_keepalives_interval", "5"), ("tcp_keepalives_count", "3")];
 
 pub(crate) struct Shared {
@@ -53,9 +54,9 @@ impl Shared {
     }
 
     /// Connects, to read for a long time: who takes what is read may take longer than a statement may.
-    pub async fn connect_to_read(&self) -> sqlx::Result<PgConnection> {
+    pub async fn connect_to_read(&self) -> sqlx::Result<(Attended, PgConnection)> {
         self.is_open().map_err(|_| sqlx::Error::PoolClosed)?;
-        connect(&self.connect.clone().options([("statement_timeout", "0")]).options(KEEPALIVES)).await
+        Attended::connect(&self.connect.clone().options([("statement_timeout", "0")]).options(KEEPALIVES)).await
     }
 
     /// Connects, to take the lock of the store's row.
@@ -136,7 +137,7 @@ pub(crate) async fn connect(options: &PgConnectOptions) -> sqlx::Result<PgConnec
 }
 
 /// It counts as a connection that was lost.
-fn silent() -> sqlx::Error {
+pub(crate) fn silent() -> sqlx::Error {
     std::io::Error::new(std::io::ErrorKind::TimedOut, "the server does not answer").into()
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
-use backend_api::{Kind, Reason, Seq, frame};
+use backend_api::{EventWindow, Kind, Reason, Seq, frame};
 use bytes::Bytes;
 use futures::SinkExt;
 use tokio::time::{Instant, timeout};
@@ -55,11 +55,11 @@ impl Subscriber {
         Self { app, socket, heard: Instant::now() }
     }
 
-    /// Serves it until it goes.
-    pub async fn run(mut self, cursor: Option<Seq>) {
+    /// Serves it until it goes, from where the events stood when it asked.
+    pub async fn run(mut self, cursor: Option<Seq>, window: EventWindow) {
         let app = Arc::clone(&self.app);
         app.subscribers.send_modify(|count| *count += 1);
-        let end = match self.start(cursor).await {
+        let end = match self.start(cursor, window).await {
             Ok(after) => match self.follow(after).await {
                 Ok(never) => match never {},
                 Err(end) => end,
@@ -72,8 +72,7 @@ impl Subscriber {
 
     /// Where delivery starts: after the cursor; live without one; with the oldest event for 0; with the oldest, and a
     /// notice, for one that is older (Sync 1.1, as the reference implementation does).
-    async fn start(&mut self, cursor: Option<Seq>) -> Result<Seq, End> {
-        let window = self.app.backend.event_window().await.map_err(End::from)?;
+    async fn start(&mut self, cursor: Option<Seq>, window: EventWindow) -> Result<Seq, End> {
         let before_oldest = Seq::new(window.oldest.get().saturating_sub(1)).map_err(End::from)?;
         match cursor {
             None => Ok(window.head),

@@ -22,6 +22,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::attend::Attended;
 use crate::error::failed;
 use crate::migrate::{IDENTIFIER_BYTES_MAX, MIGRATIONS, check_schema, create_schema, migrate};
 use crate::options::Options;
@@ -65,20 +66,10 @@ impl Postgres {
     /// [`Reason::ReadFailed`] if the database cannot be reached. None of them has the URL in it.
     pub async fn open(options: Options) -> Result<Arc<Self>> {
         let connect = connect_options(&options)?;
-        let mut connection = open_connection(&locking(&connect)).await.map_err(|e| failed("connect", &e))?;
-        check_encoding(&mut connection).await?;
-        create_schema(&mut connection, &options.schema).await?;
-        migrate(&mut connection, MIGRATIONS).await?;
-        warn_if_not_durable(&mut connection).await?;
-        let sql = "INSERT INTO store (id) VALUES (uuid_send(gen_random_uuid())) ON CONFLICT DO NOTHING";
-        sqlx::query(sql).execute(&mut connection).await.map_err(|e| failed("create the store", &e))?;
-        if let Some(slot) = &options.slot {
-            let registered = crate::slots::register(&mut connection, slot, options.clock.now(), None).await;
-            registered.map_err(|e| e.into_error("register a slot of the change feed"))?;
-        }
-        let position = Position::read(&mut connection).await.map_err(|e| e.into_error("read the store's row"))?;
-        // Goes by itself: what a closing connection says is of no interest.
-        drop(connection);
+        let fail = |e| failed("connect", &e);
+        let (attended, mut connection) = Attended::connect(&locking(&connect)).await.map_err(fail)?;
+        let position =
+            attended.during(async { Ok(prepare(&mut connection, &options).await) }).await.map_err(fail)??;
         let pool = PgPoolOptions::new()
             .max_connections(options.pool_size.clamp(POOL_SIZE_MIN, POOL_SIZE_MAX) - 2)
             .acquire_timeout(CONNECT_TIMEOUT)
@@ -100,7 +91,7 @@ impl Postgres {
             channel,
             stopped: Mutex::new(None),
         });
-        let writer = Mutex::new(Some(tokio::spawn(Writer::new(Arc::clone(&shared)).run())));
+        let writer = Mutex::new(Some(tokio::spawn(Writer::new(Arc::clone(&shared), connection).run())));
         let listener = Mutex::new(Some(tokio::spawn(crate::listen::listen(Arc::clone(&shared)))));
         Ok(Arc::new(Self { shared, writer, listener }))
     }
@@ -191,6 +182,21 @@ fn check_parameters(url: &str) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Brings a database to where a store can be opened over it. Done twice it is as done once.
+async fn prepare(connection: &mut PgConnection, options: &Options) -> Result<Position> {
+    check_encoding(connection).await?;
+    create_schema(connection, &options.schema).await?;
+    migrate(connection, MIGRATIONS).await?;
+    warn_if_not_durable(connection).await?;
+    let sql = "INSERT INTO store (id) VALUES (uuid_send(gen_random_uuid())) ON CONFLICT DO NOTHING";
+    sqlx::query(sql).execute(&mut *connection).await.map_err(|e| failed("create the store", &e))?;
+    if let Some(slot) = &options.slot {
+        let registered = crate::slots::register(connection, slot, options.clock.now(), None).await;
+        registered.map_err(|e| e.into_error("register a slot of the change feed"))?;
+    }
+    Position::read(connection).await.map_err(|e| e.into_error("read the store's row"))
 }
 
 /// Refuses a database that cannot hold every text.

@@ -10,9 +10,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::Postgres;
 use super::firehose::event;
+use crate::attend::Attended;
 use crate::decode;
 use crate::error::failed;
-use crate::shared::Shared;
 use crate::types::{Columns as _, corrupt};
 
 /// Items that are read ahead of who consumes them.
@@ -75,8 +75,8 @@ impl Snapshots for Postgres {
         let shared = Arc::clone(&self.shared);
         tokio::spawn(async move {
             let ended = async {
-                let mut connection = shared.connect_to_read().await.map_err(|e| failed("connect", &e))?;
-                read(&shared, &mut connection, begun, &items).await
+                let (attended, mut connection) = shared.connect_to_read().await.map_err(|e| failed("connect", &e))?;
+                read(&attended, &mut connection, begun, &items).await
             };
             if let Err(e) = ended.await {
                 // Nobody listens: it was dropped.
@@ -101,25 +101,26 @@ impl Snapshots for Postgres {
 }
 
 async fn read(
-    shared: &Shared,
+    attended: &Attended,
     connection: &mut PgConnection,
     begun: oneshot::Sender<Pos>,
     items: &mpsc::Sender<Result<SnapshotItem>>,
 ) -> Result<()> {
     let fail = |e| failed("read a snapshot", &e);
     let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
-    let mut transaction = connection.begin_with(begin).await.map_err(fail)?;
-    let row = sqlx::query("SELECT pos FROM store").fetch_one(&mut *transaction).await.map_err(fail)?;
+    let mut transaction = attended.during(connection.begin_with(begin)).await.map_err(fail)?;
+    let asked = sqlx::query("SELECT pos FROM store").fetch_one(&mut *transaction);
+    let row = attended.during(asked).await.map_err(fail)?;
     if begun.send(row.pos(0)?).is_err() {
         return Ok(());
     }
     for (sql, item) in PARTS {
         let mut rows = sqlx::query(*sql).fetch(&mut *transaction);
-        while let Some(row) = shared.in_time(1, rows.try_next()).await.and_then(|row| row).map_err(fail)? {
+        while let Some(row) = attended.during(rows.try_next()).await.map_err(fail)? {
             if items.send(item(&row)).await.is_err() {
                 return Ok(());
             }
         }
     }
-    transaction.rollback().await.map_err(fail)
+    Ok(())
 }

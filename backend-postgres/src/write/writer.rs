@@ -32,8 +32,9 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    pub fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, overlay: Overlay::default(), known: None, connection: None, must_turn: false }
+    /// With the connection that the store was opened on.
+    pub fn new(shared: Arc<Shared>, connection: PgConnection) -> Self {
+        Self { shared, overlay: Overlay::default(), known: None, connection: Some(connection), must_turn: false }
     }
 
     /// Writes until the queue is closed and empty.

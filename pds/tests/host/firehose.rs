@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use backend_api::{Micros, frame};
+use backend_api::mutation::Announce;
+use backend_api::{IdempotencyKey, Micros, Mutation, Op, frame};
 use conformance::ManualClock;
 use serde_json::json;
 
@@ -23,10 +24,14 @@ async fn filled(records: usize) -> (Host, crate::support::Person) {
 async fn without_a_cursor_it_is_live() {
     let (host, alice) = filled(3).await;
     let head = host.head().await;
-    let mut firehose = host.subscribe(None).await;
-    firehose.ping().await;
-    host.create(&alice, POST, json!({"text": "now"})).await;
-    assert_eq!(firehose.frame().await.seq(), head + 1);
+    for n in 1..=30 {
+        // From the moment on that the connection is there.
+        let mut firehose = host.subscribe(None).await;
+        let ops = vec![Op::Emit(Announce::Account)];
+        let mutation = Mutation { did: alice.did.clone(), key: IdempotencyKey([n; 16]), ops, blocks: vec![] };
+        host.backend.apply(mutation).await.unwrap();
+        assert_eq!(firehose.frame().await.seq(), head + u64::from(n));
+    }
 }
 
 #[tokio::test]

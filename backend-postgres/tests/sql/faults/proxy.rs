@@ -92,7 +92,7 @@ impl Proxy {
         self.state.lock().unwrap().is_silent = is_silent;
     }
 
-    /// All connections that are there stay, and nothing comes over them any more, either way.
+    /// All connections that are there stay, and nothing comes over them any more, either way, not even that they end.
     pub fn mute(&self) {
         let mut state = self.state.lock().unwrap();
         state.muted = state.connections;
@@ -133,7 +133,12 @@ async fn pass(mut client: UnixStream, mut server: UnixStream, state: Arc<Mutex<S
                 }
             }
             read = server.read(&mut from_server) => {
-                let Ok(len @ 1..) = read else { return };
+                let Ok(len @ 1..) = read else {
+                    if is_muted() {
+                        std::future::pending::<()>().await;
+                    }
+                    return;
+                };
                 if is_muted() {
                     continue;
                 }

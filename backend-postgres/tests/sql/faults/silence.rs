@@ -11,6 +11,7 @@ use futures::StreamExt as _;
 use postgres_fixture::{Durability, local};
 use sqlx::{Connection as _, PgConnection};
 
+use super::proxy::Proxy;
 use super::{Scene, account, commit, database, head, open, scene};
 
 /// Longer than any wait of these tests may take.
@@ -126,6 +127,39 @@ async fn a_read_finds_a_living_connection_however_many_are_dead() {
     }
     end_connections(&url).await;
     store.account(&name).await.expect("the server is there");
+}
+
+/// An opening takes as long as it takes, while the server is at it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_opening_is_given_up_when_the_server_is_no_longer_at_it() {
+    let Some(server) = local(Durability::Fast, "") else { return };
+    let url = database(&server, "opening").await;
+    open(url.clone(), |_| {}).await.close().await.unwrap();
+    let mut connection = PgConnection::connect(&url).await.unwrap();
+    let mut lock = connection.begin().await.unwrap();
+    sqlx::query("LOCK TABLE migrations").execute(&mut *lock).await.unwrap();
+    let proxies = [Proxy::start(server.socket().to_owned()), Proxy::start(server.socket().to_owned())];
+    let opening = |url: String| tokio::spawn(backend_postgres::Postgres::open(Options::new(url)));
+    let waiting = opening(url.clone());
+    until_waiting(&mut lock, 1).await;
+    let cut = opening(proxies[0].url("opening"));
+    let ended = opening(proxies[1].url("opening"));
+    until_waiting(&mut lock, 3).await;
+    // Of one nobody answers any more; of the other the connection is dead, and the server is there.
+    proxies.iter().for_each(Proxy::mute);
+    proxies[0].be_silent(true);
+    let sql = "SELECT pg_terminate_backend(pid) FROM (SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' \
+               AND datname = current_database() ORDER BY backend_start OFFSET 1) AS later";
+    sqlx::query(sql).execute(&mut *lock).await.unwrap();
+    for lost in [cut, ended] {
+        let error = in_time("an opening", lost).await.unwrap().err().expect("nobody answers");
+        assert_eq!(error.reason(), Reason::ReadFailed, "{error}");
+        assert!(error.detail().contains("does not answer"), "{error}");
+    }
+    // By now it has asked, too.
+    assert!(!waiting.is_finished());
+    lock.rollback().await.unwrap();
+    in_time("the other opening", waiting).await.unwrap().unwrap().close().await.unwrap();
 }
 
 /// A copy is read as fast as its consumer wants it, which may take longer than a statement may.

@@ -30,9 +30,11 @@ pub(super) async fn subscribe_repos(
 ) -> Result<Response, XrpcError> {
     let upgrade = upgrade.map_err(|e| XrpcError::invalid(format!("this is a WebSocket: {e}")))?;
     let cursor = params.cursor.map(Seq::new).transpose().map_err(|e| e.context("cursor"))?;
+    // Before it is answered: whoever has heard the answer misses nothing from then on.
+    let window = app.backend.event_window().await?;
     Ok(upgrade
         .max_message_size(INBOUND_BYTES_MAX)
         .max_frame_size(INBOUND_BYTES_MAX)
         .write_buffer_size(firehose::BUFFER_BYTES)
-        .on_upgrade(move |socket| Subscriber::new(app, socket).run(cursor)))
+        .on_upgrade(move |socket| Subscriber::new(app, socket).run(cursor, window)))
 }

@@ -17,6 +17,9 @@ use support::{Oracle, Random, Told, Writer};
 const ROUNDS: usize = 40;
 const ROUNDS_CI: usize = 200;
 
+/// Stores side by side, among which the rounds are shared out: what a round checks grows with its store.
+const STORES: u64 = 4;
+
 /// A round reads every byte of the store so often.
 const DEEP_EVERY: usize = 25;
 
@@ -66,13 +69,22 @@ async fn the_oracle_finds_what_is_lost_and_what_is_changed() {
 
 #[test]
 fn nothing_acknowledged_is_lost_whenever_it_is_killed() {
+    let seed = std::env::var("KILL_SEED").map_or(1, |text| text.parse().expect("KILL_SEED is a number"));
+    let rounds = rounds();
+    std::thread::scope(|scope| {
+        for store in 0..STORES {
+            scope.spawn(move || killed(seed + store, rounds.div_ceil(STORES as usize)));
+        }
+    });
+}
+
+/// One store, killed so often.
+fn killed(seed: u64, rounds: usize) {
     let directory = tempfile::tempdir().unwrap();
     let store = directory.path().join("store");
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let seed = std::env::var("KILL_SEED").map_or(1, |text| text.parse().expect("KILL_SEED is a number"));
     let mut random = Random::new(seed);
     let mut oracle = Oracle::default();
-    let rounds = rounds();
     for round in 1..=rounds {
         let writer = Writer::start(&store, seed << 16 | round as u64);
         // Now and then while it still opens the store; else while it writes.
@@ -84,7 +96,10 @@ fn nothing_acknowledged_is_lost_whenever_it_is_killed() {
         oracle.told(&told);
         runtime.block_on(async {
             let backend = open(&store);
-            oracle.check(&*backend, &mut random, deep).await.unwrap_or_else(|fault| panic!("round {round}: {fault}"));
+            oracle
+                .check(&*backend, &mut random, deep)
+                .await
+                .unwrap_or_else(|fault| panic!("KILL_SEED={seed}, round {round}: {fault}"));
             backend.close().await.unwrap();
         });
     }

@@ -37,14 +37,18 @@ impl Subscription {
 
     /// The next frame; `None` when the host has ended the stream, in whatever way.
     pub async fn next(&mut self) -> Option<Frame> {
-        loop {
-            match timeout(PATIENCE, self.0.next()).await.expect("the firehose goes on") {
-                Some(Ok(Message::Binary(bytes))) => return Some(Frame::read(bytes)),
-                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-                Some(Ok(Message::Close(_)) | Err(_)) | None => return None,
-                Some(Ok(other)) => panic!("a message that is not binary: {other:?}"),
+        let next = async {
+            loop {
+                match self.0.next().await {
+                    Some(Ok(Message::Binary(bytes))) => return Some(Frame::read(bytes)),
+                    Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                    Some(Ok(Message::Close(_)) | Err(_)) | None => return None,
+                    Some(Ok(other)) => panic!("a message that is not binary: {other:?}"),
+                }
             }
-        }
+        };
+        // The host's pings go on also where its events do not.
+        timeout(PATIENCE, next).await.expect("the firehose goes on")
     }
 
     /// The next frame, which must come.
@@ -65,13 +69,16 @@ impl Subscription {
     pub async fn ping(&mut self) {
         self.0.send(Message::Text("consumers may say what they like".into())).await.unwrap();
         self.0.send(Message::Ping(Bytes::from_static(b"x"))).await.unwrap();
-        loop {
-            match timeout(PATIENCE, self.0.next()).await.expect("a pong") {
-                Some(Ok(Message::Pong(bytes))) => return assert_eq!(bytes, "x"),
-                Some(Ok(_)) => {}
-                other => panic!("no pong but {other:?}"),
+        let pong = async {
+            loop {
+                match self.0.next().await {
+                    Some(Ok(Message::Pong(bytes))) => return assert_eq!(bytes, "x"),
+                    Some(Ok(_)) => {}
+                    other => panic!("no pong but {other:?}"),
+                }
             }
-        }
+        };
+        timeout(PATIENCE, pong).await.expect("a pong");
     }
 }
 

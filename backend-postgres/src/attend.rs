@@ -1,0 +1,57 @@
+//! Work that may take as long as it takes: a migration, a check, a copy that is read slowly.
+//!
+//! No timeout fits it. So the server is asked meanwhile, on another connection, whether it still works for this one. A
+//! client that it cannot reach any more it finds out by keepalives, and ends what worked for it.
+
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+
+use crate::shared::{CONNECT_TIMEOUT, connect, silent};
+use crate::types::Columns as _;
+
+/// How long nothing is asked.
+const ASK_EVERY: Duration = Duration::from_secs(10);
+
+/// The server's side of a connection.
+pub(crate) struct Attended {
+    options: PgConnectOptions,
+    pid: i64,
+}
+
+impl Attended {
+    /// Connects, with [`KEEPALIVES`](crate::shared::KEEPALIVES) among the options.
+    pub async fn connect(options: &PgConnectOptions) -> sqlx::Result<(Self, PgConnection)> {
+        let mut connection = connect(options).await?;
+        let asked = sqlx::query_scalar("SELECT pg_backend_pid()::bigint").fetch_one(&mut connection);
+        let pid = tokio::time::timeout(CONNECT_TIMEOUT, asked).await.unwrap_or_else(|_| Err(silent()))?;
+        Ok((Self { options: options.clone(), pid }, connection))
+    }
+
+    /// Waits for work on the connection, for as long as the server is at it.
+    pub async fn during<T>(&self, work: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
+        let mut work = std::pin::pin!(work);
+        loop {
+            match tokio::time::timeout(ASK_EVERY, &mut work).await {
+                Ok(done) => return done,
+                Err(_) if self.goes_on().await => {}
+                // What was done while that was asked counts.
+                Err(_) => return tokio::time::timeout(Duration::ZERO, work).await.unwrap_or_else(|_| Err(silent())),
+            }
+        }
+    }
+
+    /// Asks. A server that refuses to answer is there.
+    async fn goes_on(&self) -> bool {
+        let asked = async {
+            let mut connection = connect(&self.options).await?;
+            let sql = "SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE pid = $1";
+            sqlx::query(sql).bind(self.pid).fetch_one(&mut connection).await
+        };
+        match tokio::time::timeout(CONNECT_TIMEOUT, asked).await {
+            Ok(Ok(row)) => row.number(0).is_ok_and(|count| count > 0),
+            Ok(Err(sqlx::Error::Database(_))) => true,
+            Ok(Err(_)) | Err(_) => false,
+        }
+    }
+}
