@@ -17,6 +17,12 @@ pub struct Options {
 /// A store to test: empty at first, with a clock that the suite sets.
 #[async_trait]
 pub trait Fixture: Send + Sync + 'static {
+    /// False if what the store needs is not there, a server for example. Whoever runs the tests has been told; cases are
+    /// passed over then.
+    fn is_available(&self) -> bool {
+        true
+    }
+
     /// How the store is set up. Any values that are not zero will do.
     fn options(&self) -> Options;
 

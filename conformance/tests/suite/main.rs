@@ -2,4 +2,5 @@
 
 mod history;
 mod model;
+mod passed_over;
 mod promises;

@@ -73,6 +73,10 @@ impl PostgresFixture {
 
 #[async_trait]
 impl Fixture for PostgresFixture {
+    fn is_available(&self) -> bool {
+        postgres_fixture::available()
+    }
+
     fn options(&self) -> conformance::Options {
         OPTIONS
     }
