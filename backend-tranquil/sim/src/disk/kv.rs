@@ -3,7 +3,6 @@
 //! As with the real one, an error of a run may be a lie: the run is on disk, and shows when the store is opened again, or at
 //! once. Opening again waits for those who read an older state, and may fail.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::ops::Bound;
 use std::path::Path;
@@ -17,7 +16,8 @@ use bytes::Bytes;
 use super::SimDisk;
 use super::calls::make_directory;
 use super::fault::{Call, Fault};
-use super::node::{Inode, KvNode, Node, Pairs};
+use super::node::{Inode, KvNode, Node};
+use super::pairs::Pairs;
 use super::state::{State, missing, off};
 
 const NAME: &str = "kv";
@@ -131,8 +131,8 @@ impl SimKv {
         if !is_done {
             return Err(fault.map_or_else(missing, Fault::error));
         }
-        let merged = merge(known, run);
-        kv.pairs = Arc::clone(&merged);
+        let merged = known.with(run);
+        kv.pairs = merged.clone();
         match fault {
             Some(Fault::IngestDone | Fault::IngestFullDone) => {
                 if shows && let Some(handle) = self.handle() {
@@ -151,16 +151,11 @@ impl SimKv {
 /// What lies about is removed, and what is not needed compacted.
 fn tidied(state: &mut State, inode: Inode) -> Pairs {
     let Some(Node::Kv(kv)) = state.nodes.get_mut(&inode) else { return Pairs::default() };
-    let needed = bytes_of(&kv.pairs);
-    let freed = kv.allocated.saturating_sub(needed);
+    let freed = kv.allocated.saturating_sub(kv.pairs.bytes());
     kv.allocated -= freed;
-    let pairs = Arc::clone(&kv.pairs);
+    let pairs = kv.pairs.clone();
     state.give_space(freed);
     pairs
-}
-
-fn bytes_of(pairs: &Pairs) -> u64 {
-    pairs.iter().map(|(key, value)| (key.len() + value.len()) as u64).sum()
 }
 
 /// What a new store makes in its own directory is durable; its directory's name is the engine's affair.
@@ -174,17 +169,6 @@ fn create(state: &mut State, path: &Path) -> io::Result<Inode> {
 
 type Run = [(Vec<u8>, Option<Vec<u8>>)];
 
-fn merge(pairs: &Pairs, run: &Run) -> Pairs {
-    let mut merged = BTreeMap::clone(pairs);
-    for (key, value) in run {
-        match value {
-            Some(value) => drop(merged.insert(Bytes::copy_from_slice(key), Bytes::copy_from_slice(value))),
-            None => drop(merged.remove(&key[..])),
-        }
-    }
-    Arc::new(merged)
-}
-
 impl MetaKv for SimKv {
     fn ingest(&self, run: &mut dyn Iterator<Item = (Vec<u8>, Option<Vec<u8>>)>) -> Result<()> {
         let handle = self.handle().ok_or_else(closed)?;
@@ -192,7 +176,7 @@ impl MetaKv for SimKv {
         if let Some(pair) = run.windows(2).find(|pair| pair[0].0 >= pair[1].0) {
             return Err(Error::new(Reason::DataCorrupt, format!("a run that is not sorted: {pair:?}")));
         }
-        let known = Arc::clone(&handle.pairs());
+        let known = handle.pairs().clone();
         let taken = self.disk.call(Call::Ingest, run.len() as u64, false, |state, fault| {
             let was_cut = state.is_off;
             let merged = self.take(state, fault, &known, &run)?;
@@ -216,13 +200,13 @@ impl MetaKv for SimKv {
             none.is_closed.store(true, Ordering::SeqCst);
             Arc::new(none)
         });
-        let pairs = Arc::clone(&handle.pairs());
+        let pairs = handle.pairs().clone();
         Arc::new(SimSnapshot { disk: self.disk.clone(), pairs, handle })
     }
 
     fn disk_bytes(&self) -> u64 {
         match self.disk.state().nodes.get(&self.inode) {
-            Some(Node::Kv(kv)) => bytes_of(&kv.pairs),
+            Some(Node::Kv(kv)) => kv.pairs.bytes(),
             _ => 0,
         }
     }
@@ -288,7 +272,6 @@ impl MetaSnapshot for SimSnapshot {
         if let Err(e) = self.check() {
             return Box::new(std::iter::once(Err(e)));
         }
-        let range = self.pairs.range::<[u8], _>((from, to)).map(|(key, value)| Ok((key.clone(), value.clone())));
-        if reverse { Box::new(range.rev()) } else { Box::new(range) }
+        Box::new(self.pairs.range(from, to, reverse).map(Ok))
     }
 }

@@ -6,6 +6,7 @@ mod fault;
 mod harm;
 mod kv;
 mod node;
+mod pairs;
 mod state;
 
 use std::io;
@@ -14,7 +15,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 pub use crash::{Crash, Keep, Lots, Survivors};
 pub use fault::{Call, Fault, Faults};
 pub use kv::SimKv;
-pub use node::{Inode, KvNode, Node, Pairs, SECTOR_BYTES};
+pub use node::{Inode, KvNode, Node, SECTOR_BYTES};
+pub use pairs::Pairs;
 pub use state::State;
 
 /// What may come between two calls: another part of the engine takes a step; within a slow call one surely does.

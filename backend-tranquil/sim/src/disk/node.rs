@@ -1,18 +1,13 @@
 //! What a disk holds: each file and directory twice, as programs see it and as it would be after a power cut.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-
-use bytes::Bytes;
 
 use super::crash::Keep;
 use super::harm::Harmed;
+use super::pairs::Pairs;
 
 /// What a device writes whole or not at all.
 pub const SECTOR_BYTES: u64 = 512;
-
-/// The pairs of a key-value store.
-pub type Pairs = Arc<BTreeMap<Bytes, Bytes>>;
 
 /// A name's meaning.
 pub type Inode = u64;
