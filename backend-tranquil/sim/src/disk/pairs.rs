@@ -50,7 +50,7 @@ impl Pairs {
         while next.layers.last().is_some_and(|below| below.len() < 2 * top.len()) {
             let Some(below) = next.layers.pop() else { break };
             let mut merged = Arc::unwrap_or_clone(below);
-            merged.extend(top);
+            merged.append(&mut top);
             top = merged;
         }
         if next.layers.is_empty() {
