@@ -1,7 +1,10 @@
 //! Work that may take as long as it takes: a migration, a check, a copy that is read slowly.
 //!
-//! No timeout fits it. So the server is asked meanwhile, on another connection, whether it still works for this one. A
-//! client that it cannot reach any more it finds out by keepalives, and ends what worked for it.
+//! No timeout fits it. So the server is asked meanwhile, on another connection, whether it still works for this one. Over
+//! TCP it finds out by keepalives that it cannot reach a client any more, and ends what worked for it.
+//!
+//! Through a pooler that lends a connection for one transaction, the process that is asked about may by then work for
+//! somebody else: then a dead one is taken for a living one, and the wait ends with the connection alone.
 
 use std::time::Duration;
 

@@ -27,26 +27,34 @@ impl Plan {
             }));
             match rng.below(400) {
                 0..20 => acts.push(Act::Story(Step::Advance(rng.below(24 * HOUR_MICROS)))),
-                20..28 => acts.push(Act::Story(Step::Sweep(50 + rng.below(500) as usize))),
-                28..32 => acts.push(Act::SweepAmong(50 + rng.below(500) as usize)),
-                32..36 => acts.push(Act::Story(Step::Checkpoint)),
-                36..37 => acts.push(Act::Story(Step::Reopen)),
-                37..41 if has_crashes => acts.push(crash(&mut rng)),
-                41..43 if has_storms => acts.push(Act::Storm),
-                43..60 if has_storms => acts.push(Act::Calm),
-                60..61 => acts.push(Act::LoseMetadata),
-                61..65 => acts.push(Act::Follow(rng.below(200))),
-                65..105 => acts.push(Act::Read(rng.below(4), 1 + rng.below(300))),
-                105..120 => acts.push(Act::Consume(1 + rng.below(300))),
-                120..124 => acts.push(Act::Export(1 + rng.below(2_000))),
-                124..125 => acts.push(Act::Leave(rng.below(4))),
-                125..225 => acts.push(Act::Turns(1 + rng.below(12))),
-                225..230 => acts.push(Act::Peek(1 + rng.below(6))),
+                20..60 => acts.push(Act::Read(rng.below(4), 1 + rng.below(300))),
+                60..75 => acts.push(Act::Consume(1 + rng.below(300))),
+                75..175 => acts.push(Act::Turns(1 + rng.below(12))),
+                175..180 => acts.push(Act::Peek(1 + rng.below(6))),
+                180..184 => acts.push(Act::Follow(rng.below(200))),
+                184..185 => acts.push(Act::Leave(rng.below(4))),
+                185..202 if has_storms => acts.push(Act::Calm),
+                202..240 => acts.extend(rare(&mut rng, has_crashes, has_storms)),
                 _ => {}
             }
         }
         Self::new(seed, setup, acts)
     }
+}
+
+/// What costs as much as hundreds of commits.
+fn rare(rng: &mut Rng, has_crashes: bool, has_storms: bool) -> Option<Act> {
+    Some(match rng.below(152) {
+        0..20 => Act::Story(Step::Sweep(50 + rng.below(2_000) as usize)),
+        20..30 => Act::SweepAmong(50 + rng.below(2_000) as usize),
+        30..36 => Act::Story(Step::Checkpoint),
+        36..37 => Act::Story(Step::Reopen),
+        37..41 if has_crashes => crash(rng),
+        41..43 if has_storms => Act::Storm,
+        43..44 => Act::LoseMetadata,
+        44..48 => Act::Export(1 + rng.below(2_000)),
+        _ => return None,
+    })
 }
 
 fn create(who: u64) -> Step {

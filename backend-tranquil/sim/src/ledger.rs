@@ -15,8 +15,8 @@ use crate::watch::Watch;
 
 /// Mixed runs of a release, and how many are noted together.
 const MIXED: (u64, u64) = (100_000, 500);
-/// Busy runs of a release, of some 6,000 commits each, and how many are noted together.
-const BUSY: (u64, u64) = (17_000, 50);
+/// Busy runs of a release, of some 24,000 commits each, and how many are noted together.
+const BUSY: (u64, u64) = (4_300, 10);
 /// Each sweep is run in so many parts.
 pub const PARTS: u64 = 50;
 

@@ -24,7 +24,7 @@ impl Sort {
     pub const fn steps(self) -> usize {
         match self {
             Self::Mixed => 120,
-            Self::Busy => 500,
+            Self::Busy => 2_000,
         }
     }
 

@@ -208,23 +208,33 @@ fn a_crash_while_the_only_segment_is_begun_again() {
     assert!(failures.is_empty(), "{failures:#?}");
 }
 
-/// A log file had its name, the process was killed before that was durable, and everything was drained, so that nothing
-/// made the open sync the directory: what the next process wrote to that file would go with the name.
+/// A file of the log had its name, the process was killed before that was durable, and everything was drained, so that
+/// nothing made the open sync the directory: what the next process wrote to that file would go with the name.
 #[test]
 fn names_that_a_kill_left_before_they_were_durable() {
-    const CALLS: u64 = 20;
-    let failures = each(8 * CALLS, |i| {
-        let (count, call) = (i / CALLS, 1 + i % CALLS);
-        let drained = notes(count).flat_map(|note| [note, Act::Turns(20)]);
-        let acts = std::iter::once(created())
-            .chain(drained)
-            .chain([crash(call, Crash::Kill)])
-            .chain(notes_from(count, 2))
+    const NOTES: u64 = 8;
+    // Every cycle is drained by itself: a checkpoint would begin the file before it drains.
+    let setup = Setup { memtable_bytes: 1, ..tiny() };
+    let drained = |count| {
+        let notes = notes(count).flat_map(|note| [note, Act::Turns(20)]);
+        std::iter::once(created()).chain(notes).collect::<Vec<_>>()
+    };
+    let places = |seed| {
+        let calls = calls(seed, &setup, drained(NOTES));
+        (1..).zip(calls).filter(|(_, kind)| *kind == Call::SyncDirectory).map(move |(call, _)| (seed, call))
+    };
+    let places: Vec<_> = (1..=3).flat_map(places).collect();
+    assert!(places.len() > 16, "{places:?}");
+    let failures = each(places.len() as u64 * NOTES, |i| {
+        let ((seed, call), count) = (places[(i / NOTES) as usize], i % NOTES);
+        let acts = std::iter::once(crash(call, Crash::Kill))
+            .chain(drained(count))
+            .chain(notes_from(count, 1))
+            // It is acknowledged, and nothing else has been done since.
             .chain([crash(1, Crash::Power(Survivors::None))])
-            .chain(notes_from(count + 2, 1));
-        // Every cycle is drained by itself: a checkpoint would begin the file before it drains.
-        let plan = Plan { setup: Setup { memtable_bytes: 1, ..tiny() }, ..plan(i, acts) };
-        outcome(&plan).err().map(|e| format!("{count} notes, call {call}: {e}"))
+            .chain(notes_from(count + 1, 1));
+        let plan = Plan { setup: setup.clone(), ..plan(seed, acts) };
+        outcome(&plan).err().map(|e| format!("seed {seed}, call {call}, {count} notes: {e}"))
     });
     assert!(failures.is_empty(), "{failures:#?}");
 }

@@ -17,7 +17,7 @@ use super::SimDisk;
 use super::calls::make_directory;
 use super::fault::{Call, Fault};
 use super::node::{Inode, KvNode, Node};
-use super::pairs::Pairs;
+use super::pairs::{Pairs, Run};
 use super::state::{State, missing, off};
 
 const NAME: &str = "kv";
@@ -166,8 +166,6 @@ fn create(state: &mut State, path: &Path) -> io::Result<Inode> {
     state.directory(directory)?.sync();
     Ok(inode)
 }
-
-type Run = [(Vec<u8>, Option<Vec<u8>>)];
 
 impl MetaKv for SimKv {
     fn ingest(&self, run: &mut dyn Iterator<Item = (Vec<u8>, Option<Vec<u8>>)>) -> Result<()> {

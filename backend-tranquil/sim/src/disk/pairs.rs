@@ -21,7 +21,7 @@ pub struct Pairs {
 }
 
 /// Keys with their values, or with what removes them.
-type Run = [(Vec<u8>, Option<Vec<u8>>)];
+pub type Run = [(Vec<u8>, Option<Vec<u8>>)];
 
 impl Pairs {
     /// Bytes of all keys and values.
