@@ -63,12 +63,13 @@ impl Changes for Model {
         let limit = limit(asked)?;
         let mut bytes = 0;
         let mut out: Vec<Change> = Vec::new();
-        for change in state.changes.iter().filter(|change| change.stamp.pos > after).take(limit) {
+        let seen = usize::try_from(after.0).map_or(state.changes.len(), |seen| seen.min(state.changes.len()));
+        for change in state.changes[seen..].iter().take(limit) {
             bytes += change.mutation.blocks.iter().map(|block| block.bytes.len() + 64).sum::<usize>() + 256;
             if !out.is_empty() && bytes > bytes_max {
                 break;
             }
-            out.push(change.clone());
+            out.push(Change::clone(change));
         }
         Ok(out)
     }

@@ -36,7 +36,8 @@ pub struct Model {
 }
 
 struct Store {
-    state: Mutex<State>,
+    /// Shared with who looks at it as it is now.
+    state: Mutex<Arc<State>>,
     clock: Arc<dyn Clock>,
     options: Options,
 }
@@ -51,7 +52,7 @@ impl Model {
     /// An empty store.
     #[must_use]
     pub fn new(options: Options, clock: Arc<dyn Clock>) -> Self {
-        Self::over(Arc::new(Store { state: Mutex::new(State::default()), clock, options }))
+        Self::over(Arc::new(Store { state: Mutex::default(), clock, options }))
     }
 
     /// What this handle held, under a new handle; this one is closed.
@@ -79,12 +80,12 @@ impl Model {
             return Err(Error::new(Reason::BadRequest, detail));
         }
         let checked = Checked::new(mutation)?;
-        let effects = replan(&*state, &checked, stamp)?;
+        let effects = replan(&**state, &checked, stamp)?;
         if !effects.events.is_empty() && stamp.first_seq != next.first_seq {
             let detail = format!("event {} does not follow {}", stamp.first_seq, state.head());
             return Err(Error::new(Reason::BadSeq, detail));
         }
-        let receipt = state.take(checked.into_mutation(), stamp, effects)?;
+        let receipt = Arc::make_mut(&mut state).take(checked.into_mutation(), stamp, effects)?;
         self.tell(&state);
         Ok(receipt)
     }
@@ -93,16 +94,16 @@ impl Model {
         let mut state = self.state()?;
         let checked = Checked::new(mutation)?;
         let stamp: Stamp = state.stamp(self.store.clock.now())?;
-        let receipt = match plan(&*state, &checked, stamp)? {
+        let receipt = match plan(&**state, &checked, stamp)? {
             Plan::Again(receipt) => receipt,
-            Plan::Take(effects) => state.take(checked.into_mutation(), stamp, effects)?,
+            Plan::Take(effects) => Arc::make_mut(&mut state).take(checked.into_mutation(), stamp, effects)?,
         };
         self.tell(&state);
         Ok(receipt)
     }
 
     /// The state, unless this handle was closed.
-    fn state(&self) -> Result<MutexGuard<'_, State>> {
+    fn state(&self) -> Result<MutexGuard<'_, Arc<State>>> {
         if self.watch.borrow().closed {
             return Err(closed());
         }
@@ -125,7 +126,7 @@ impl Model {
 
 impl Store {
     /// A poisoned lock means that a test has panicked already; its state is still good enough to look at.
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Arc<State>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

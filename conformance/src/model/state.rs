@@ -1,6 +1,7 @@
 //! All that the model holds, and how an effect changes it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use backend_api::effect::ReceiptRow;
 use backend_api::{
@@ -38,7 +39,7 @@ pub(super) struct State {
     pub receipts: BTreeMap<(Did, IdempotencyKey), ReceiptRow>,
     pub sweeps: BTreeMap<Sweep, Micros>,
     pub events: BTreeMap<Seq, EventFrame>,
-    pub changes: Vec<Change>,
+    pub changes: Vec<Arc<Change>>,
     pub swept_at: Micros,
     pub head: Seq,
 }
@@ -80,7 +81,7 @@ impl State {
         for effect in effects.changes {
             self.effect(&mutation, stamp, effect)?;
         }
-        self.changes.push(Change { stamp, mutation });
+        self.changes.push(Arc::new(Change { stamp, mutation }));
         Ok(effects.receipt)
     }
 

@@ -1,6 +1,7 @@
 //! Sweep, verify, figures, the end.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use backend_api::tree::{self, BlockMap};
@@ -17,11 +18,11 @@ impl Maintenance for Model {
     async fn sweep(&self, budget: usize) -> Result<SweepReport> {
         let mut state = self.state()?;
         let now = self.now(&state);
-        Ok(state.sweep(now, self.store.options, budget))
+        Ok(Arc::make_mut(&mut state).sweep(now, self.store.options, budget))
     }
 
     async fn verify(&self, level: VerifyLevel) -> Result<VerifyReport> {
-        let state = self.state()?.clone();
+        let state = Arc::clone(&*self.state()?);
         let mut report = VerifyReport::default();
         state.verify_blocks(level, &mut report);
         for repo in state.accounts.keys().filter_map(|did| state.served(did)) {
@@ -154,7 +155,14 @@ impl State {
         check(report, found == uses, || "blob references are not those of the records".into());
         let found: BTreeSet<_> = self.links.iter().filter(|(repo, ..)| is_kept(*repo)).cloned().collect();
         check(report, found == links, || "links are not those of the records".into());
-        let mut rest = self.clone();
+        let mut rest = Self {
+            rows: self.rows.clone(),
+            row_uniques: self.row_uniques.clone(),
+            row_lookups: self.row_lookups.clone(),
+            row_owners: self.row_owners.clone(),
+            row_expiries: self.row_expiries.clone(),
+            ..Self::default()
+        };
         for key in self.rows.keys() {
             rest.forget_row(key);
         }
