@@ -1,1 +1,1 @@
-SELECT seq, (SELECT min(seq) FROM events) FROM store
+SELECT seq, oldest FROM store ORDER BY turn DESC LIMIT 1

@@ -3,4 +3,4 @@ SELECT r.kind, r.key, a.did, r.unique_0, r.unique_1, r.unique_2, r.unique_3, r.l
 FROM rows AS r
 LEFT JOIN accounts AS a ON a.id = r.owner
 WHERE r.kind = $2 AND r.unique_{n} = $3
-  AND (r.expires_at IS NULL OR r.expires_at > (SELECT greatest($1, at, swept_at) FROM store))
+  AND (r.expires_at IS NULL OR r.expires_at > (SELECT greatest($1, at, swept_at) FROM store ORDER BY turn DESC LIMIT 1))

@@ -3,5 +3,5 @@ SELECT r.kind, r.key, a.did, r.unique_0, r.unique_1, r.unique_2, r.unique_3, r.l
 FROM rows AS r
 LEFT JOIN accounts AS a ON a.id = r.owner
 WHERE r.owner = (SELECT id FROM accounts WHERE did = $2) AND (r.kind, r.key) > ($3, $4)
-  AND (r.expires_at IS NULL OR r.expires_at > (SELECT greatest($1, at, swept_at) FROM store))
+  AND (r.expires_at IS NULL OR r.expires_at > (SELECT greatest($1, at, swept_at) FROM store ORDER BY turn DESC LIMIT 1))
 ORDER BY r.kind, r.key LIMIT $5

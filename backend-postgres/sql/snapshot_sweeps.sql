@@ -1,1 +1,1 @@
-SELECT kind::bigint, id, pos, since FROM sweeps ORDER BY kind, id, pos
+SELECT s.kind::bigint, s.id, s.pos, s.since FROM sweeps AS s ORDER BY s.kind, s.id, s.pos

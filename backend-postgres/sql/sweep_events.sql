@@ -1,4 +1,4 @@
 SELECT seq
-FROM (SELECT seq, at FROM events WHERE seq < $1 ORDER BY seq LIMIT $2) AS oldest
+FROM (SELECT seq, at FROM events WHERE seq >= $4 AND seq < $1 ORDER BY seq LIMIT $2) AS oldest
 WHERE at < $3
 ORDER BY seq

@@ -1,1 +1,1 @@
-SELECT seq, (SELECT count(*) FROM events), (SELECT min(seq) FROM events), (SELECT max(seq) FROM events) FROM store
+SELECT seq, (SELECT count(*) FROM events), (SELECT min(seq) FROM events), (SELECT max(seq) FROM events), oldest FROM store

@@ -47,6 +47,18 @@ pub(crate) fn is_answer(e: &sqlx::Error) -> bool {
     severity(e) == Some(PgSeverity::Error) && !code(e).is_some_and(|code| code.starts_with("08") || code == "40003")
 }
 
+/// True if the server does not know who asks for what: invalid_authorization_specification, invalid_catalog_name.
+fn is_of_who(code: Option<&str>) -> bool {
+    code.is_some_and(|code| code.starts_with("28") || code == "3D000")
+}
+
+/// True if somebody, of whatever database of the server, listens and does not read.
+pub(crate) fn is_queue_full(e: &sqlx::Error) -> bool {
+    let is_of_notify =
+        |e: &dyn sqlx::error::DatabaseError| e.code().as_deref() == Some("54000") && e.message().contains("NOTIFY");
+    e.as_database_error().is_some_and(is_of_notify)
+}
+
 /// The error of the contract. What sqlx says of a failed connection has neither URL nor password in it.
 pub(crate) fn failed(what: &str, e: &sqlx::Error) -> Error {
     let code = code(e);
@@ -59,6 +71,7 @@ pub(crate) fn failed(what: &str, e: &sqlx::Error) -> Error {
         (_, Some("53200" | "53300" | "57014")) => Reason::Overloaded,
         // data_corrupted, index_corrupted
         (_, Some("XX001" | "XX002")) => Reason::DataCorrupt,
+        (e, _) if is_queue_full(e) => Reason::Overloaded,
         // program_limit_exceeded
         (_, Some(code)) if code.starts_with("54") => Reason::TooLarge,
         // A constraint, or the form of a value, that the planner should have kept.
@@ -73,6 +86,29 @@ pub(crate) fn failed(what: &str, e: &sqlx::Error) -> Error {
         }
         _ => Reason::ReadFailed,
     };
+    // What was refused may be a password in the wrong place.
+    let said = if is_of_who(code.as_deref()) {
+        "the server refuses the user, the password or the database".into()
+    } else {
+        e.to_string()
+    };
     let code = code.map(|code| format!(" (SQLSTATE {code})")).unwrap_or_default();
-    Error::new(reason, format!("database: {what}: {e}{code}"))
+    Error::new(reason, format!("database: {what}: {said}{code}"))
+}
+
+/// The error of an opening: what tables of somebody else's answer, and rights that are missing, do not pass.
+pub(crate) fn unprepared(what: &str, e: &sqlx::Error) -> Error {
+    let error = failed(what, e);
+    let (reason, hint) = match code(e).as_deref() {
+        // insufficient_privilege
+        Some("42501") => (Reason::BadRequest, "give the user the schema, or the right to create it"),
+        // duplicate_prepared_statement: a pooler's
+        Some("42P05") => return error,
+        // syntax_error_or_access_rule_violation: no such column, or another table of the name
+        Some(code) if code.starts_with("42") => {
+            (Reason::WrongStore, "the schema's tables are not a store's: give the store a schema of its own")
+        }
+        _ => return error,
+    };
+    Error::new(reason, format!("{}; {hint}", error.detail()))
 }

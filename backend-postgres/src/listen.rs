@@ -58,7 +58,9 @@ async fn close(pool: &PgPool) {
 async fn ask(shared: &Shared, news: &Notify) {
     loop {
         let _ = tokio::time::timeout(ASK_AT_LEAST_EVERY, news.notified()).await;
-        let row = shared.row("read the newest event", || sqlx::query("SELECT seq FROM store")).await;
+        let row = shared
+            .row("read the newest event", || sqlx::query("SELECT seq FROM store ORDER BY turn DESC LIMIT 1"))
+            .await;
         if let Ok(Some(row)) = row
             && let Ok(seq) = row.seq(0)
         {

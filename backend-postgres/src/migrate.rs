@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _};
 
-use crate::error::failed;
+use crate::error::unprepared;
 use crate::types::Columns as _;
 
 /// What a name of the server's may have (`NAMEDATALEN`, less its zero).
@@ -25,8 +25,10 @@ pub struct Migration {
 }
 
 /// All steps, in order.
-pub const MIGRATIONS: &[Migration] =
-    &[Migration { version: 1, name: "schema", sql: include_str!("../migrations/0001_schema.sql") }];
+pub const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, name: "schema", sql: include_str!("../migrations/0001_schema.sql") },
+    Migration { version: 2, name: "old_snapshots", sql: include_str!("../migrations/0002_old_snapshots.sql") },
+];
 
 /// Brings a schema to the newest version.
 ///
@@ -34,21 +36,61 @@ pub const MIGRATIONS: &[Migration] =
 /// [`Reason::WrongStore`] for a database of a newer version of this program, or one whose steps were other ones. Nothing
 /// was changed then.
 pub async fn migrate(connection: &mut PgConnection, migrations: &[Migration]) -> Result<()> {
+    if is_done(connection, migrations).await? {
+        return Ok(());
+    }
     create_table(connection).await?;
-    let mut transaction = connection.begin().await.map_err(|e| failed("migrate", &e))?;
+    let mut transaction = connection.begin().await.map_err(|e| unprepared("migrate", &e))?;
     // A step may take hours over much data, and who opens meanwhile waits for it.
     sqlx::query("SET LOCAL statement_timeout = 0")
         .execute(&mut *transaction)
         .await
-        .map_err(|e| failed("migrate", &e))?;
-    sqlx::query("LOCK TABLE migrations IN ACCESS EXCLUSIVE MODE")
+        .map_err(|e| unprepared("migrate", &e))?;
+    tracing::info!("the schema is brought forward when nobody else is at that");
+    sqlx::query("LOCK TABLE migrations IN SHARE ROW EXCLUSIVE MODE")
         .execute(&mut *transaction)
         .await
-        .map_err(|e| failed("wait for the lock of the migrations", &e))?;
+        .map_err(|e| unprepared("wait for the lock of the migrations", &e))?;
+    let applied = applied(&mut transaction, migrations).await?;
+    for step in migrations.iter().skip(applied) {
+        let what = format!("migrate to version {} ({})", step.version, step.name);
+        sqlx::raw_sql(step.sql).execute(&mut *transaction).await.map_err(|e| unprepared(&what, &e))?;
+        sqlx::query("INSERT INTO migrations (version, name, sha256) VALUES ($1, $2, $3)")
+            .bind(step.version)
+            .bind(step.name)
+            .bind(Sha256::digest(step.sql).as_slice())
+            .execute(&mut *transaction)
+            .await
+            .map_err(|e| unprepared(&what, &e))?;
+        tracing::info!(version = step.version, name = step.name, "migrated");
+    }
+    transaction.commit().await.map_err(|e| unprepared("commit the migrations", &e))
+}
+
+/// True if nothing is left to do. Nobody is waited for, so that a store opens while it is dumped, which holds a lock of all
+/// its tables. Tables of somebody else's are left alone.
+async fn is_done(connection: &mut PgConnection, migrations: &[Migration]) -> Result<bool> {
+    let sql = "SELECT num_nonnulls(to_regclass('migrations'))::bigint, \
+               num_nonnulls(to_regclass('store'), to_regclass('accounts'))::bigint";
+    let row = sqlx::query(sql).fetch_one(&mut *connection).await;
+    let row = row.map_err(|e| unprepared("look for the migrations", &e))?;
+    match (row.number(0)?, row.number(1)?) {
+        (0, 0) => Ok(false),
+        (0, _) => Err(Error::new(
+            Reason::WrongStore,
+            "the schema has tables of these names that are not a store's; nothing was changed: give the store a schema of \
+             its own",
+        )),
+        _ => Ok(applied(connection, migrations).await? == migrations.len()),
+    }
+}
+
+/// How many of the steps are done.
+async fn applied(connection: &mut PgConnection, migrations: &[Migration]) -> Result<usize> {
     let applied = sqlx::query("SELECT version::bigint, name, sha256 FROM migrations ORDER BY version")
-        .fetch_all(&mut *transaction)
+        .fetch_all(connection)
         .await
-        .map_err(|e| failed("read the migrations", &e))?;
+        .map_err(|e| unprepared("read the migrations", &e))?;
     for (i, row) in applied.iter().enumerate() {
         let (version, name, sha256) = (row.number(0)?, row.text(1)?, row.bytes(2)?);
         let Some(known) = migrations.get(i) else {
@@ -65,19 +107,7 @@ pub async fn migrate(connection: &mut PgConnection, migrations: &[Migration]) ->
             return Err(Error::new(Reason::WrongStore, detail));
         }
     }
-    for step in migrations.iter().skip(applied.len()) {
-        let what = format!("migrate to version {} ({})", step.version, step.name);
-        sqlx::raw_sql(step.sql).execute(&mut *transaction).await.map_err(|e| failed(&what, &e))?;
-        sqlx::query("INSERT INTO migrations (version, name, sha256) VALUES ($1, $2, $3)")
-            .bind(step.version)
-            .bind(step.name)
-            .bind(Sha256::digest(step.sql).as_slice())
-            .execute(&mut *transaction)
-            .await
-            .map_err(|e| failed(&what, &e))?;
-        tracing::info!(version = step.version, name = step.name, "migrated");
-    }
-    transaction.commit().await.map_err(|e| failed("commit the migrations", &e))
+    Ok(applied.len())
 }
 
 /// The table whose lock is waited for. Of two processes that create it at the same time one is told that the other did.
@@ -89,8 +119,8 @@ async fn create_table(connection: &mut PgConnection) -> Result<()> {
             .execute(connection)
             .await
             .map(drop)
-            .map_err(|e| failed("create the table of migrations", &e)),
-        created => created.map(drop).map_err(|e| failed("create the table of migrations", &e)),
+            .map_err(|e| unprepared("create the table of migrations", &e)),
+        created => created.map(drop).map_err(|e| unprepared("create the table of migrations", &e)),
     }
 }
 
@@ -126,7 +156,7 @@ pub(crate) async fn create_schema(connection: &mut PgConnection, schema: &str) -
         .bind(schema)
         .fetch_optional(&mut *connection)
         .await
-        .map_err(|e| failed("look for the schema", &e))?;
+        .map_err(|e| unprepared("look for the schema", &e))?;
     if there.is_some() {
         return Ok(());
     }
@@ -135,6 +165,6 @@ pub(crate) async fn create_schema(connection: &mut PgConnection, schema: &str) -
     match created {
         // Another process was faster.
         Err(e) if is_there_already(&e) => Ok(()),
-        created => created.map(drop).map_err(|e| failed("create the schema", &e)),
+        created => created.map(drop).map_err(|e| unprepared("create the schema", &e)),
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use backend_api::{Error, Reason, Result, Seq};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
-use sqlx::{Connection as _, PgPool};
+use sqlx::{AssertSqlSafe, Connection as _, PgPool};
 use tokio::sync::watch;
 
 use crate::attend::Attended;
@@ -23,7 +23,11 @@ const DELAY_MAX: Duration = Duration::from_millis(32);
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A process that stands still while it holds the lock of the store's row does not hold up the others for longer.
-const LOCK_IDLE_MAX: &str = "5s";
+const LOCK_IDLE_MS_MAX: usize = 5_000;
+/// What uploads a group of many bytes is not standing still: so many more of them may take a millisecond.
+const LOCK_IDLE_BYTES_PER_MS: usize = 50;
+/// Below this a group takes no time to upload.
+const LOCK_IDLE_BYTES_MIN: usize = 256 * 1024;
 /// The server finds out that a client's machine is gone: seconds until it asks, between questions, questions.
 pub(crate) const KEEPALIVES: [(&str, &str); 3] =
     [("tcp_keepalives_idle", "10"), ("tcp_keepalives_interval", "5"), ("tcp_keepalives_count", "3")];
@@ -56,7 +60,8 @@ impl Shared {
     /// Connects, to read for a long time: who takes what is read may take longer than a statement may.
     pub async fn connect_to_read(&self) -> sqlx::Result<(Attended, PgConnection)> {
         self.is_open().map_err(|_| sqlx::Error::PoolClosed)?;
-        Attended::connect(&self.connect.clone().options([("statement_timeout", "0")]).options(KEEPALIVES)).await
+        let no_timeout = [("statement_timeout", "0"), ("idle_in_transaction_session_timeout", "0")];
+        Attended::connect(&self.connect.clone().options(no_timeout).options(KEEPALIVES)).await
     }
 
     /// Connects, to take the lock of the store's row.
@@ -127,7 +132,18 @@ impl Shared {
 
 /// The options of a connection that takes the lock of the store's row.
 pub(crate) fn locking(connect: &PgConnectOptions) -> PgConnectOptions {
-    connect.clone().options([("idle_in_transaction_session_timeout", LOCK_IDLE_MAX)]).options(KEEPALIVES)
+    let idle = LOCK_IDLE_MS_MAX.to_string();
+    connect.clone().options([("idle_in_transaction_session_timeout", idle)]).options(KEEPALIVES)
+}
+
+/// Gives a transaction the time that so many bytes take on a slow link: the server counts it as idle while it reads them.
+pub(crate) async fn allow_upload(connection: &mut PgConnection, bytes: usize) -> sqlx::Result<()> {
+    if bytes < LOCK_IDLE_BYTES_MIN {
+        return Ok(());
+    }
+    let idle_ms = LOCK_IDLE_MS_MAX + bytes / LOCK_IDLE_BYTES_PER_MS;
+    let sql = format!("SET LOCAL idle_in_transaction_session_timeout = {idle_ms}");
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await.map(drop)
 }
 
 /// Connects, or gives it up.

@@ -14,6 +14,8 @@ use crate::write::Position;
 
 /// Entries forgotten by one transaction: writers wait for no more.
 const STEP: usize = 2_000;
+/// Generations, blobs and purges that one transaction ends: each takes some statements, however little there is of it.
+const ENDED: usize = 32;
 /// Mutations of the past that are looked at together.
 const MUTATIONS: i64 = 256;
 /// Blocks of a purged repo that are looked at together.
@@ -77,7 +79,7 @@ async fn step(shared: &Shared, connection: &mut PgConnection, budget: usize, rep
     let before = report.clone();
     let mut sweeper = Sweeper { connection: &mut transaction, store, now, left: budget, report };
     let done = sweeper.all(shared.options.history_window_us, shared.options.event_retention_us).await?;
-    let (after, swept_pos) = (sweeper.report.clone(), sweeper.store.swept_pos);
+    let (after, swept_pos, oldest) = (sweeper.report.clone(), sweeper.store.swept_pos, sweeper.store.oldest);
     let has_forgotten = SweepReport { done: before.done, ..after } != before;
     if !has_forgotten && swept_pos == store.swept_pos && done {
         transaction.rollback().await.map_err(fail)?;
@@ -85,9 +87,11 @@ async fn step(shared: &Shared, connection: &mut PgConnection, budget: usize, rep
     }
     // Later mutations have no earlier time: what was forgotten because of its time stays so.
     let swept_at = if has_forgotten { now.max(store.swept_at) } else { store.swept_at };
-    sqlx::query("UPDATE store SET turn = turn + 1, swept_at = $1, swept_pos = $2")
+    sqlx::query("UPDATE store SET turn = turn + 1, swept_at = $1, swept_pos = $2, oldest = $3 WHERE turn = $4")
         .bind(Time(swept_at))
         .bind(signed(swept_pos.0))
+        .bind(signed(oldest.get()))
+        .bind(store.turn)
         .execute(&mut *transaction)
         .await
         .map_err(fail)?;
@@ -231,7 +235,7 @@ impl Sweeper<'_> {
     /// Generations and blobs that nobody can reach, and purges.
     async fn sweeps(&mut self, cutoff: Option<Micros>) -> Result<bool> {
         let cutoff = cutoff.unwrap_or_default();
-        loop {
+        for _ in 0..ENDED {
             let query = sqlx::query(include_str!("../sql/sweep_next.sql")).bind(Time(cutoff));
             let Some(row) = query.fetch_optional(&mut *self.connection).await.map_err(fail)? else { return Ok(true) };
             let (kind, id, pos) = (row.number(0)?, signed(row.number(1)?), signed(row.number(2)?));
@@ -246,6 +250,7 @@ impl Sweeper<'_> {
             let query = sqlx::query("DELETE FROM sweeps WHERE kind = $1 AND id = $2 AND pos = $3");
             self.entries(query.bind(kind as i16).bind(id).bind(pos)).await?;
         }
+        Ok(false)
     }
 
     /// True if nothing is left of it.
@@ -328,10 +333,14 @@ impl Sweeper<'_> {
     async fn events(&mut self, cutoff: Micros) -> Result<bool> {
         let query = sqlx::query(include_str!("../sql/sweep_events.sql"));
         let query = query.bind(signed(self.store.seq.get())).bind(self.left as i64 + 1).bind(Time(cutoff));
+        let query = query.bind(signed(self.store.oldest.get()));
         let due = query.fetch_all(&mut *self.connection).await.map_err(fail)?;
         let some = &due[..due.len().min(self.left)];
         if let Some(last) = some.last() {
-            let query = sqlx::query("DELETE FROM events WHERE seq <= $1").bind(signed(last.number(0)?));
+            let (oldest, last) = (self.store.oldest, last.seq(0)?);
+            let query = sqlx::query("DELETE FROM events WHERE seq BETWEEN $1 AND $2");
+            let query = query.bind(signed(oldest.get())).bind(signed(last.get()));
+            self.store.oldest = last.plus(1)?;
             let deleted = query.execute(&mut *self.connection).await.map_err(fail)?.rows_affected();
             self.report.events += deleted;
             self.spend(deleted)?;

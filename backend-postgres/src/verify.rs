@@ -311,6 +311,10 @@ impl Verifier<'_> {
         let (head, count) = (row.number(0)?, row.number(1)?);
         self.report.events = count;
         let (oldest, newest) = (row.optional_number(2)?, row.optional_number(3)?);
+        let kept_from = row.number(4)?;
+        self.expect(kept_from == oldest.unwrap_or(head + 1), || {
+            format!("firehose: events are kept from {kept_from} on, the oldest is {oldest:?}")
+        });
         match (oldest, newest) {
             (Some(oldest), Some(newest)) => {
                 self.expect(newest == head, || format!("firehose: the newest event is {newest}, the head is {head}"));

@@ -67,9 +67,20 @@ fn postgres(config: &PostgresConfig) -> Result<backend_postgres::Options> {
     options.pool_size = config.pool_size;
     options.schema.clone_from(&config.schema);
     options.statement_timeout = Duration::from_secs(config.statement_timeout_seconds.into());
-    options.history_window_us = u64::from(config.history_window_hours) * HOUR_US;
+    options.history_window_us = window_us("storage.postgres", config.history_window_hours)?;
     options.event_retention_us = u64::from(config.event_retention_hours) * HOUR_US;
     Ok(options)
+}
+
+/// What became of a write is known for as long as the past is kept: who asks again must come in time.
+fn window_us(section: &str, hours: u32) -> Result<u64> {
+    if hours == 0 {
+        let detail = format!(
+            "{section}.history_window_hours: 0 is less than 1, and a write that is sent again would be done twice"
+        );
+        return Err(Error::new(Reason::BadRequest, detail));
+    }
+    Ok(u64::from(hours) * HOUR_US)
 }
 
 /// Opens the configuration's embedded store with files and memory so small that all that it does in the background happens
@@ -100,7 +111,7 @@ pub fn tranquil(config: &TranquilConfig) -> Result<backend_tranquil::Options> {
         return Err(Error::new(Reason::BadRequest, "storage.tranquil.directory: not set"));
     };
     let mut options = backend_tranquil::Options::new(directory);
-    options.history_window_us = u64::from(config.history_window_hours) * HOUR_US;
+    options.history_window_us = window_us("storage.tranquil", config.history_window_hours)?;
     options.event_retention_us = u64::from(config.event_retention_hours) * HOUR_US;
     if config.memory_mib < MEMORY_MIB_MIN {
         let detail = format!("storage.tranquil.memory_mib: {} is less than {MEMORY_MIB_MIN}", config.memory_mib);

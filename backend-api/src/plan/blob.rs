@@ -1,9 +1,10 @@
 //! Blobs: metadata, and what refers to it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::cid::Cid;
 use crate::error::{Error, Reason, Result};
+use crate::ids::RecordPath;
 use crate::number::RepoId;
 use crate::repo::Blob;
 use crate::view::View;
@@ -31,8 +32,9 @@ pub(super) fn delete<V: View + ?Sized>(draft: &mut Draft<'_, V>, cid: Cid) -> Re
 
 /// A blob goes with the last reference to it. Called after the operation that takes references away.
 pub(super) fn drop_unused<V: View + ?Sized>(draft: &mut Draft<'_, V>) -> Result<()> {
+    let is_lost = |uses: &BTreeMap<RecordPath, bool>| uses.values().any(|there| !there);
     let lost: BTreeSet<Cid> =
-        draft.blob_uses.iter().filter(|(_, there)| !**there).map(|((_, cid, _), _)| *cid).collect();
+        draft.blob_uses.iter().filter(|(_, uses)| is_lost(uses)).map(|((_, cid), _)| *cid).collect();
     for cid in lost {
         if get(draft, &cid)?.is_some() && !in_use(draft, &cid)? {
             draft.blobs.insert(cid, None);
@@ -61,11 +63,11 @@ fn in_use<V: View + ?Sized>(draft: &mut Draft<'_, V>, cid: &Cid) -> Result<bool>
 }
 
 fn used_by<V: View + ?Sized>(draft: &Draft<'_, V>, repo: RepoId, cid: &Cid) -> Result<bool> {
-    let here = || draft.blob_uses.iter().filter(|((r, c, _), _)| (*r, *c) == (repo, *cid));
-    if here().any(|(_, there)| *there) {
+    let none = BTreeMap::new();
+    let here = draft.blob_uses.get(&(repo, *cid)).unwrap_or(&none);
+    if here.values().any(|there| *there) {
         return Ok(true);
     }
-    let gone = here().count();
-    let stored = draft.view.blob_uses(repo, cid, gone + 1)?;
-    Ok(stored.into_iter().any(|path| !draft.blob_uses.contains_key(&(repo, *cid, path))))
+    let stored = draft.view.blob_uses(repo, cid, here.len() + 1)?;
+    Ok(stored.into_iter().any(|path| !here.contains_key(&path)))
 }

@@ -127,7 +127,7 @@ pub(super) fn record<V: View + ?Sized>(
         refs.minus(old.cid);
         counters.records = counters.records.saturating_sub(1);
         for blob in old.blobs {
-            draft.blob_uses.insert((repo, blob, op.path.clone()), false);
+            draft.blob_uses.entry((repo, blob)).or_default().insert(op.path.clone(), false);
         }
         for link in old.links {
             draft.links.insert((repo, link, op.path.clone()), false);
@@ -137,7 +137,7 @@ pub(super) fn record<V: View + ?Sized>(
         refs.plus(cid);
         counters.records += 1;
         for blob in &op.blobs {
-            draft.blob_uses.insert((repo, *blob, op.path.clone()), true);
+            draft.blob_uses.entry((repo, *blob)).or_default().insert(op.path.clone(), true);
         }
         for link in &op.links {
             draft.links.insert((repo, link.clone(), op.path.clone()), true);

@@ -33,7 +33,8 @@ pub(super) struct Draft<'a, V: ?Sized> {
     pub records: BTreeMap<(RepoId, RecordPath), Option<RecordRow>>,
     pub commits: Vec<(RepoId, Tid, CommitRow)>,
     pub blobs: BTreeMap<Cid, Option<Blob>>,
-    pub blob_uses: BTreeMap<(RepoId, Cid, RecordPath), bool>,
+    /// By blob, so that what became of one is found without going through all.
+    pub blob_uses: BTreeMap<(RepoId, Cid), BTreeMap<RecordPath, bool>>,
     pub links: BTreeMap<(RepoId, Link, RecordPath), bool>,
     rows: BTreeMap<RowKey, Option<Row>>,
     pub sweeps: Vec<Sweep>,
@@ -131,8 +132,8 @@ impl<'a, V: View + ?Sized> Draft<'a, V> {
                 out.push(Effect::Blob(account, cid, blob));
             }
         }
-        for ((repo, cid, path), there) in std::mem::take(&mut self.blob_uses) {
-            out.push(Effect::BlobUse(repo, cid, path, there));
+        for ((repo, cid), uses) in std::mem::take(&mut self.blob_uses) {
+            out.extend(uses.into_iter().map(|(path, there)| Effect::BlobUse(repo, cid, path, there)));
         }
         for ((repo, link, path), there) in std::mem::take(&mut self.links) {
             out.push(Effect::Link(repo, link, path, there));

@@ -8,7 +8,10 @@ use crate::types::{Columns as _, corrupt, signed};
 #[async_trait]
 impl Changes for Postgres {
     async fn position(&self) -> Result<Pos> {
-        let row = self.shared.row("read the position", || sqlx::query("SELECT pos FROM store")).await?;
+        let row = self
+            .shared
+            .row("read the position", || sqlx::query("SELECT pos FROM store ORDER BY turn DESC LIMIT 1"))
+            .await?;
         row.ok_or_else(|| corrupt("the table `store` has no row"))?.pos(0)
     }
 

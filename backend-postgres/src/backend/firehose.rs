@@ -54,12 +54,7 @@ fn no_store() -> Error {
 
 /// head, oldest.
 fn window(row: &PgRow) -> Result<EventWindow> {
-    let head = row.seq(0)?;
-    let oldest = match row.optional_number(1)? {
-        Some(oldest) => Seq::new(oldest)?,
-        None => head.plus(1)?,
-    };
-    Ok(EventWindow { oldest, head })
+    Ok(EventWindow { oldest: row.seq(1)?, head: row.seq(0)? })
 }
 
 /// From a column on: seq, at, frame.

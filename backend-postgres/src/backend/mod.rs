@@ -42,6 +42,8 @@ pub const PLANNING: [(&str, &str); 5] = [
     ("enable_mergejoin", "off"),
     ("jit", "off"),
 ];
+/// A commit whose connection was lost is looked up by its receipt, which is kept as long as the past is.
+const HISTORY_WINDOW_US_MIN: u64 = 3_600_000_000;
 /// More than any server has; the pool makes room for as many when it is made.
 const POOL_SIZE_MAX: u32 = 10_000;
 /// How long closing waits for connections that a server does not let go.
@@ -136,7 +138,12 @@ impl Drop for Postgres {
 
 fn connect_options(options: &Options) -> Result<PgConnectOptions> {
     check_schema(&options.schema)?;
+    check_scheme(&options.url)?;
     check_parameters(&options.url)?;
+    if options.history_window_us < HISTORY_WINDOW_US_MIN {
+        let detail = "history_window_us: less than an hour: what became of a lost commit would be forgotten too soon";
+        return Err(Error::new(Reason::BadRequest, detail));
+    }
     let url = options.url.parse::<PgConnectOptions>().map_err(|e| failed("read the URL", &e))?;
     // The server counts them as an `integer`, and takes zero for never.
     let is_bounded = !options.statement_timeout.is_zero();
@@ -144,10 +151,25 @@ fn connect_options(options: &Options) -> Result<PgConnectOptions> {
     let settings = [
         ("search_path", options.schema.as_str()),
         ("statement_timeout", &timeout_ms),
+        // Who waits for a lock waits as long as a statement may take.
+        ("lock_timeout", "0"),
         // What a statement reads after the lock was waited for is what is committed then.
         ("default_transaction_isolation", "read committed"),
     ];
     Ok(url.application_name("tranquil-store").options(settings).options(PLANNING))
+}
+
+/// Refuses what is not a URL of a Postgres database: of one whose scheme was left out the library takes the user's name for
+/// the scheme, and the password for the name of a database, which the server then repeats.
+fn check_scheme(url: &str) -> Result<()> {
+    let rest = url.strip_prefix("postgres://").or_else(|| url.strip_prefix("postgresql://"));
+    let path = rest.map(|rest| rest.split(['?', '#']).next().unwrap_or_default());
+    let database = path.and_then(|path| path.split_once('/')).map_or("", |(_, database)| database);
+    if path.is_none() || database.contains(['@', ':']) {
+        let detail = "database: the URL is not of the form postgres://user:password@host:port/database";
+        return Err(Error::new(Reason::BadRequest, detail));
+    }
+    Ok(())
 }
 
 /// Refuses parameters that the library does not know: it would log them, and the value of a misspelt `password` is one.
@@ -188,10 +210,9 @@ fn check_parameters(url: &str) -> Result<()> {
 async fn prepare(connection: &mut PgConnection, options: &Options) -> Result<Position> {
     check_encoding(connection).await?;
     create_schema(connection, &options.schema).await?;
+    check_settings(connection, &options.schema).await?;
     migrate(connection, MIGRATIONS).await?;
     warn_if_not_durable(connection).await?;
-    let sql = "INSERT INTO store (id) VALUES (uuid_send(gen_random_uuid())) ON CONFLICT DO NOTHING";
-    sqlx::query(sql).execute(&mut *connection).await.map_err(|e| failed("create the store", &e))?;
     if let Some(slot) = &options.slot {
         let registered = crate::slots::register(connection, slot, options.clock.now(), None).await;
         registered.map_err(|e| e.into_error("register a slot of the change feed"))?;
@@ -214,6 +235,20 @@ async fn check_encoding(connection: &mut PgConnection) -> Result<()> {
             Err(Error::new(Reason::BadRequest, detail))
         }
     }
+}
+
+/// Refuses a connection without the settings that it was asked for with: a pooler may drop them, and all schemas would be
+/// one store.
+async fn check_settings(connection: &mut PgConnection, schema: &str) -> Result<()> {
+    use crate::types::Columns as _;
+    let sql = "SELECT coalesce(current_schema()::text, ''), current_setting('enable_seqscan')";
+    let row = sqlx::query(sql).fetch_one(connection).await.map_err(|e| failed("read the connection's settings", &e))?;
+    if (row.text(0)?, row.text(1)?) == (schema, "off") {
+        return Ok(());
+    }
+    let detail = "database: the connection does not have the settings that it was asked for with; nothing was changed: a \
+                  pooler in between must not drop the parameter `options`";
+    Err(Error::new(Reason::BadRequest, detail))
 }
 
 /// A server can be told to acknowledge what it has not written. That is the operator's decision; it is said once.

@@ -109,7 +109,7 @@ async fn read(
     let fail = |e| failed("read a snapshot", &e);
     let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
     let mut transaction = attended.during(connection.begin_with(begin)).await.map_err(fail)?;
-    let asked = sqlx::query("SELECT pos FROM store").fetch_one(&mut *transaction);
+    let asked = sqlx::query("SELECT pos FROM store ORDER BY turn DESC LIMIT 1").fetch_one(&mut *transaction);
     let row = attended.during(asked).await.map_err(fail)?;
     if begun.send(row.pos(0)?).is_err() {
         return Ok(());

@@ -16,6 +16,7 @@ use super::position::Position;
 use super::save::{has_others, save_group, save_others};
 use super::wanted::Wanted;
 use crate::clock::Clock;
+use crate::shared::allow_upload;
 
 /// Rounds of loading and planning one mutation. Each loads what the one before missed; a mutation names no more keys.
 const ROUNDS_MAX: usize = 100_000;
@@ -49,6 +50,10 @@ impl<E: Into<Failed>> From<E> for Broken {
     }
 }
 
+fn bytes(group: &[Checked]) -> usize {
+    group.iter().map(Checked::bytes).sum()
+}
+
 fn maybe(e: sqlx::Error) -> Broken {
     let may_be_committed = !crate::error::is_answer(&e);
     Broken { failed: e.into(), may_be_committed }
@@ -61,7 +66,8 @@ pub(super) struct Maker<'a> {
     pub known: Option<Position>,
     pub epoch: i64,
     pub clock: &'a dyn Clock,
-    pub channel: &'a str,
+    /// The channel on which the other processes are woken, if they are.
+    pub wakes: Option<&'a str>,
     /// True if an earlier attempt may still be under way: its turn must be over before anything is answered.
     pub must_turn: bool,
 }
@@ -94,7 +100,8 @@ impl Maker<'_> {
         }
         let is_saved = if has_others(self.overlay, &fold) {
             let mut transaction = connection.begin().await?;
-            let is_saved = save_group(&mut transaction, self.overlay, &fold, known, after, self.channel).await?;
+            allow_upload(&mut transaction, bytes(group)).await?;
+            let is_saved = save_group(&mut transaction, self.overlay, &fold, known, after, self.wakes).await?;
             if is_saved {
                 save_others(&mut transaction, self.overlay, &fold).await?;
                 transaction.commit().await.map_err(maybe)?;
@@ -104,7 +111,7 @@ impl Maker<'_> {
             is_saved
         } else {
             // A statement by itself is its own transaction.
-            save_group(connection, self.overlay, &fold, known, after, self.channel).await.map_err(maybe)?
+            save_group(connection, self.overlay, &fold, known, after, self.wakes).await.map_err(maybe)?
         };
         Ok(if is_saved { Made::Done(answers, Position { turn: known.turn + 1, ..after }) } else { Made::Raced })
     }
@@ -112,6 +119,7 @@ impl Maker<'_> {
     async fn locked(&mut self, connection: &mut PgConnection, group: &[Checked]) -> Result<Made, Broken> {
         self.overlay.clear(false);
         let mut transaction = connection.begin().await?;
+        allow_upload(&mut transaction, bytes(group)).await?;
         let known = Position::lock(&mut transaction).await?;
         known.open_to(self.epoch)?;
         let (answers, fold, after) = self.plan(&mut transaction, known, group).await?;
@@ -119,7 +127,7 @@ impl Maker<'_> {
             transaction.rollback().await?;
             return Ok(Made::Done(answers, known));
         }
-        if !save_group(&mut transaction, self.overlay, &fold, known, after, self.channel).await? {
+        if !save_group(&mut transaction, self.overlay, &fold, known, after, self.wakes).await? {
             transaction.rollback().await?;
             let detail = "the row of the store changed under its lock; nothing was written: see who else writes it";
             return Err(Error::new(Reason::DataCorrupt, detail).into());

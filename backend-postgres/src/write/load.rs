@@ -10,7 +10,7 @@ use super::wanted::Wanted;
 use crate::decode;
 use crate::error::failed;
 use crate::sql::at_place;
-use crate::types::{Columns as _, cid_bytes, signed};
+use crate::types::{Columns as _, cid_bytes, corrupt, signed};
 
 /// Loads all of it. What is not there is known to be not there afterwards.
 pub(super) async fn load(connection: &mut PgConnection, overlay: &mut Overlay, wanted: Wanted) -> Result<(), Failed> {
@@ -29,8 +29,8 @@ pub(super) async fn load(connection: &mut PgConnection, overlay: &mut Overlay, w
     if !wanted.blobs.is_empty() {
         blobs(connection, overlay, &wanted).await?;
     }
-    for ((repo, cid), limit) in &wanted.uses {
-        uses(connection, overlay, *repo, cid, *limit).await?;
+    if !wanted.uses.is_empty() {
+        uses(connection, overlay, &wanted).await?;
     }
     if !wanted.uniques.is_empty() {
         uniques(connection, overlay, &wanted).await?;
@@ -184,22 +184,25 @@ async fn blobs(connection: &mut PgConnection, overlay: &mut Overlay, wanted: &Wa
     Ok(())
 }
 
-async fn uses(
-    connection: &mut PgConnection,
-    overlay: &mut Overlay,
-    repo: RepoId,
-    cid: &Cid,
-    limit: usize,
-) -> Result<(), Failed> {
+async fn uses(connection: &mut PgConnection, overlay: &mut Overlay, wanted: &Wanted) -> Result<(), Failed> {
+    let asked: Vec<_> = wanted.uses.iter().collect();
     let found = sqlx::query(include_str!("../../sql/load_uses.sql"))
-        .bind(signed(repo.0))
-        .bind(cid.to_bytes())
-        .bind(limit as i64)
+        .bind(asked.iter().map(|((repo, _), _)| signed(repo.0)).collect::<Vec<i64>>())
+        .bind(cid_bytes(asked.iter().map(|((_, cid), _)| cid)))
+        .bind(asked.iter().map(|(_, limit)| **limit as i64).collect::<Vec<i64>>())
         .fetch_all(connection)
         .await?;
-    let paths = found.iter().map(|row| row.name(0)).collect::<Result<BTreeSet<_>>>()?;
-    let members: &mut Members<_> = overlay.uses.entry((repo, *cid)).or_default();
-    members.stored = Some((paths, found.len() < limit));
+    let mut paths = vec![BTreeSet::new(); asked.len()];
+    for row in &found {
+        // Counted from one.
+        let of = usize::try_from(row.number(0)?).ok().and_then(|n| paths.get_mut(n.checked_sub(1)?));
+        of.ok_or_else(|| corrupt("uses of a blob that was not asked for"))?.insert(row.name(1)?);
+    }
+    for ((key, limit), paths) in asked.into_iter().zip(paths) {
+        let is_all = paths.len() < *limit;
+        let members: &mut Members<_> = overlay.uses.entry(*key).or_default();
+        members.stored = Some((paths, is_all));
+    }
     Ok(())
 }
 

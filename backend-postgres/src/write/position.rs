@@ -26,6 +26,8 @@ pub(crate) struct Position {
     pub swept_pos: Pos,
     /// The change feed has what comes after; `None` if it is not recorded.
     pub changes_after: Option<Pos>,
+    /// The oldest event that is kept; the next one if none is.
+    pub oldest: Seq,
 }
 
 impl Position {
@@ -53,6 +55,7 @@ impl Position {
             swept_at: row.time(6)?,
             swept_pos: row.pos(7)?,
             changes_after: row.optional_number(8)?.map(Pos),
+            oldest: row.seq(9)?,
         })
     }
 

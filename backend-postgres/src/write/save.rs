@@ -11,14 +11,14 @@ use super::save_rows::save_rows;
 use crate::decode;
 use crate::types::{Time, cid_bytes, signed};
 
-/// Executes the group's statement. False if the store does not stand at `before`: then nothing was changed.
+/// Executes the group's statement, and wakes the other processes on a channel, if one is named. False if the store does not stand at `before`: then nothing was changed.
 pub(super) async fn save_group(
     connection: &mut PgConnection,
     overlay: &Overlay,
     fold: &Fold,
     before: Position,
     after: Position,
-    channel: &str,
+    wakes: Option<&str>,
 ) -> sqlx::Result<bool> {
     let (blocks, counts) = Blocks::split(overlay, fold);
     let records: Vec<_> =
@@ -78,8 +78,8 @@ pub(super) async fn save_group(
         .bind(fold.events.iter().map(|event| signed(event.seq.get())).collect::<Vec<i64>>())
         .bind(fold.events.iter().map(|event| Time(event.at)).collect::<Vec<Time>>())
         .bind(fold.events.iter().map(|event| &*event.frame).collect::<Vec<&[u8]>>())
-        .bind(!fold.events.is_empty())
-        .bind(channel)
+        .bind(!fold.events.is_empty() && wakes.is_some())
+        .bind(wakes.unwrap_or_default())
         .bind(after.seq.to_string());
     Ok(query.fetch_optional(connection).await?.is_some())
 }

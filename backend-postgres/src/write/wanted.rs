@@ -10,8 +10,7 @@ use backend_api::{
 
 use super::overlay::Overlay;
 
-/// Uses of a blob that are loaded when only one is wanted: with as many of them taken away in one mutation, more are asked
-/// for.
+/// Uses of a blob that are loaded at least.
 const USES: usize = 16;
 
 /// Keys to be looked up.
@@ -175,24 +174,29 @@ impl Wanted {
             Op::PutBlob { cid, .. } => self.missing_blob(overlay, account, cid),
             Op::DeleteBlob(cid) => {
                 self.missing_blob(overlay, account, cid);
-                self.missing_uses(overlay, account, cid);
+                self.missing_uses(overlay, account, cid, 1);
             }
             _ => {}
         }
     }
 
     fn commit(&mut self, overlay: &Overlay, checked: &Checked, account: &Account, repo: RepoId, commit: &RepoCommit) {
+        // Of each blob as many uses as are taken away, and one more: it tells whether the blob goes too.
+        let mut gone: BTreeMap<Cid, usize> = BTreeMap::new();
         for op in &commit.records {
             match overlay.records.get(&(repo, op.path.clone())) {
                 None => self.record(repo, &op.path),
                 // The blobs that the record refers to may go with it.
                 Some(old) => {
                     for cid in old.iter().flat_map(|row| &row.blobs) {
-                        self.missing_blob(overlay, account, cid);
-                        self.missing_uses(overlay, account, cid);
+                        *gone.entry(*cid).or_default() += 1;
                     }
                 }
             }
+        }
+        for (cid, count) in gone {
+            self.missing_blob(overlay, account, &cid);
+            self.missing_uses(overlay, account, &cid, count + 1);
         }
         let old = commit.removed.iter().chain(commit.records.iter().filter_map(|op| op.old.as_ref()));
         let new = commit.added.iter().chain(commit.records.iter().filter_map(|op| op.new.as_ref()));
@@ -228,10 +232,11 @@ impl Wanted {
         }
     }
 
-    fn missing_uses(&mut self, overlay: &Overlay, account: &Account, cid: &Cid) {
+    fn missing_uses(&mut self, overlay: &Overlay, account: &Account, cid: &Cid, limit: usize) {
         for repo in [account.repo, account.import].into_iter().flatten().filter(|repo| !overlay.is_new(*repo)) {
-            if overlay.uses.get(&(repo, *cid)).is_none_or(|members| members.stored.is_none()) {
-                self.uses(repo, cid, USES);
+            let stored = overlay.uses.get(&(repo, *cid)).and_then(|members| members.stored.as_ref());
+            if stored.is_none_or(|(paths, is_all)| !is_all && paths.len() < limit) {
+                self.uses(repo, cid, limit);
             }
         }
     }

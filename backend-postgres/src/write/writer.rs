@@ -12,7 +12,7 @@ use super::load::Failed;
 use super::overlay::Overlay;
 use super::position::Position;
 use crate::clock::Stopwatch;
-use crate::error::is_transient;
+use crate::error::{is_queue_full, is_transient};
 use crate::shared::Shared;
 
 const DELAY_MIN: Duration = Duration::from_millis(2);
@@ -89,10 +89,10 @@ impl Writer {
 
     async fn tried(&mut self, group: &[Checked], may_be_committed: &mut bool) -> Result<Vec<Result<Receipt>>> {
         let watch = Stopwatch::start();
-        let mut delay = DELAY_MIN;
+        let (mut delay, mut wakes) = (DELAY_MIN, true);
         loop {
             let mode = if self.known.is_some() && !self.must_turn { Mode::Alone } else { Mode::Locked };
-            let failed = match self.attempt(mode, group).await {
+            let failed = match self.attempt(mode, group, wakes).await {
                 Ok(Made::Done(answers, position)) => {
                     self.known = Some(position);
                     self.must_turn = false;
@@ -114,6 +114,11 @@ impl Writer {
                     broken.failed
                 }
             };
+            if wakes && matches!(&failed, Failed::Database(e) if is_queue_full(e)) {
+                // Nobody needs to be woken: every process asks now and then.
+                wakes = false;
+                continue;
+            }
             let passes = matches!(&failed, Failed::Database(e) if is_transient(e)) || *may_be_committed;
             if !passes || watch.elapsed() >= self.shared.options.retry_for {
                 return Err(failed.into_error("write a group of mutations"));
@@ -124,7 +129,7 @@ impl Writer {
         }
     }
 
-    async fn attempt(&mut self, mode: Mode, group: &[Checked]) -> Result<Made, Broken> {
+    async fn attempt(&mut self, mode: Mode, group: &[Checked], wakes: bool) -> Result<Made, Broken> {
         let shared = Arc::clone(&self.shared);
         let connection = match &mut self.connection {
             Some(connection) => connection,
@@ -135,7 +140,7 @@ impl Writer {
             known: self.known,
             epoch: shared.epoch,
             clock: &*shared.options.clock,
-            channel: &shared.channel,
+            wakes: wakes.then_some(&shared.channel),
             must_turn: self.must_turn,
         };
         let made = shared.in_time(STATEMENTS_MAX, maker.make(connection, mode, group)).await;

@@ -10,7 +10,7 @@ use postgres_fixture::{Database, available};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 
 /// Stores of each version as `pg_dump --inserts` wrote them: an account, a repo with two records, a row, an event, a slot.
-const DUMPS: &[(i32, &str)] = &[(1, include_str!("dumps/0001.sql"))];
+const DUMPS: &[(i32, &str)] = &[(1, include_str!("dumps/0001.sql")), (2, include_str!("dumps/0002.sql"))];
 
 async fn connect(database: &Database) -> PgConnection {
     PgConnection::connect(&database.url()).await.unwrap()

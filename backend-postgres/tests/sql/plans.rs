@@ -70,9 +70,15 @@ impl Long {
 
 /// The long tables that a plan reads from one end: by no index, or by all of one.
 fn whole_reads(node: &Value, long: &Long, out: &mut Vec<String>) {
+    reads(node, long, false, out);
+}
+
+/// Of what is below a limit of one, in the order of an index and of which nothing is thrown away, one entry is read.
+fn reads(node: &Value, long: &Long, is_first: bool, out: &mut Vec<String>) {
     let text = |field: &str| node[field].as_str().unwrap_or_default();
     let (kind, table) = (text("Node Type"), text("Relation Name"));
     let is_bounded = match kind {
+        "Index Scan" | "Index Only Scan" if is_first && node["Filter"].is_null() => true,
         "Index Scan" | "Index Only Scan" => long.is_bounded(node),
         // What is below it says so.
         "Bitmap Heap Scan" => true,
@@ -85,8 +91,13 @@ fn whole_reads(node: &Value, long: &Long, out: &mut Vec<String>) {
     if kind == "Bitmap Index Scan" && is_ours && !long.is_bounded(node) {
         out.push(format!("{kind} of {}", text("Index Name")));
     }
+    let is_first = match kind {
+        "Limit" => node["Plan Rows"] == 1,
+        "LockRows" | "Append" => is_first,
+        _ => false,
+    };
     for child in node["Plans"].as_array().into_iter().flatten() {
-        whole_reads(child, long, out);
+        reads(child, long, is_first, out);
     }
 }
 
@@ -129,10 +140,48 @@ async fn hot_statements_use_indexes_at_a_million_records() {
         "SELECT count(*) FROM records WHERE cid = $1",
         "SELECT key FROM rows WHERE kind = $1 AND body = $2",
         "SELECT path FROM records ORDER BY repo, path LIMIT $1",
+        "SELECT seq FROM store",
+        "SELECT id FROM sweeps ORDER BY pos LIMIT 1",
+        "SELECT id FROM sweeps WHERE pos > $1 ORDER BY since LIMIT 1",
         "SELECT b.cid FROM unnest($1::bytea[]) AS k (cid) JOIN blocks AS b ON b.cid = k.cid",
     ] {
         let mut found = Vec::new();
         whole_reads(&plan(&mut connection, "naive", naive).await, &long, &mut found);
         assert!(!found.is_empty(), "{naive}");
     }
+}
+
+/// While anybody holds an old snapshot every version of a row since then is kept: nobody may have to look through them. By
+/// the pages that are touched, not by time.
+#[tokio::test]
+async fn an_old_snapshot_makes_nobody_look_through_the_past() {
+    const TURNS: i64 = 4_000;
+    const PAGES_MAX: u64 = 16;
+    if !available() {
+        return;
+    }
+    let database = database().await;
+    let mut old = PgConnection::connect(&database.url()).await.unwrap();
+    let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM store";
+    sqlx::raw_sql(begin).fetch_all(&mut old).await.unwrap();
+    let options: PgConnectOptions = database.url().parse().unwrap();
+    let mut connection = PgConnection::connect_with(&options.options(PLANNING)).await.unwrap();
+    let first: i64 = sqlx::query("SELECT turn FROM store").fetch_one(&mut connection).await.unwrap().get(0);
+    for turn in first..first + TURNS {
+        let update = sqlx::query("UPDATE store SET turn = turn + 1 WHERE turn = $1").bind(turn);
+        assert_eq!(update.execute(&mut connection).await.unwrap().rows_affected(), 1);
+    }
+    let reads = statements().into_iter().filter(|(_, sql)| sql.contains("ORDER BY turn DESC") && !sql.contains('$'));
+    let update = format!("UPDATE store SET turn = turn + 1 WHERE turn = {}", first + TURNS);
+    let mut seen = 0;
+    for (name, sql) in reads.chain([("update".to_owned(), update)]) {
+        let sql = format!("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql}");
+        let text: String = run(&mut connection, &name, sql).await[0].get_unchecked(0);
+        let plans: Value = serde_json::from_str(&text).unwrap();
+        let touched = |what: &str| plans[0]["Plan"][what].as_u64().unwrap();
+        let pages = touched("Shared Hit Blocks") + touched("Shared Read Blocks");
+        assert!((1..=PAGES_MAX).contains(&pages), "{name} touches {pages} pages");
+        seen += 1;
+    }
+    assert!(seen >= 4, "{seen} statements");
 }

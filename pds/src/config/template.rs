@@ -26,7 +26,7 @@ backend = "tranquil"
 # The engine's own directory; by default `store` below the data directory.
 # directory = "./data/store"
 
-# How long past commits stay readable, and removed blocks on disk.
+# How long past commits stay readable, and removed blocks on disk. At least 1.
 history_window_hours = 72
 
 # How long events stay in the firehose.

@@ -36,7 +36,7 @@ pub fn options(url: String, clock: &Arc<ManualClock>) -> Options {
 }
 
 /// Tables that have few rows, however much is stored.
-pub const SHORT: &[&str] = &["migrations", "store", "slots", "sweeps"];
+pub const SHORT: &[&str] = &["migrations", "slots"];
 
 /// The tables of the store, as the database has them.
 pub async fn tables(connection: &mut PgConnection) -> Vec<String> {

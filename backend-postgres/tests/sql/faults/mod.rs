@@ -1,6 +1,7 @@
 //! What a write answers when the connection, the server, another process or its own writer fails under it.
 
 mod passing;
+mod poolers;
 mod proxy;
 mod silence;
 mod wakes;

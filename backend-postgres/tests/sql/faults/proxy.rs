@@ -32,6 +32,8 @@ struct State {
     is_away: bool,
     /// Takes connections, and says nothing.
     is_silent: bool,
+    /// Settings that a client asks for when it connects do not reach the server.
+    drops_settings: bool,
     /// Connections of a number below it say nothing any more.
     muted: u64,
     connections: u64,
@@ -92,6 +94,11 @@ impl Proxy {
         self.state.lock().unwrap().is_silent = is_silent;
     }
 
+    /// From now on the settings of who connects are dropped.
+    pub fn drop_settings(&self) {
+        self.state.lock().unwrap().drops_settings = true;
+    }
+
     /// All connections that are there stay, and nothing comes over them any more, either way, not even that they end.
     pub fn mute(&self) {
         let mut state = self.state.lock().unwrap();
@@ -108,6 +115,7 @@ impl Proxy {
 async fn pass(mut client: UnixStream, mut server: UnixStream, state: Arc<Mutex<State>>, number: u64) {
     let is_muted = || number <= state.lock().unwrap().muted;
     let (mut from_client, mut from_server) = ([0; 1 << 16], [0; 1 << 16]);
+    let mut drops_settings = state.lock().unwrap().drops_settings;
     loop {
         tokio::select! {
             read = client.read(&mut from_client) => {
@@ -115,7 +123,11 @@ async fn pass(mut client: UnixStream, mut server: UnixStream, state: Arc<Mutex<S
                 if is_muted() {
                     continue;
                 }
-                let words = &from_client[..len];
+                // Before it a client may ask for TLS.
+                let is_startup = drops_settings && from_client[4..8] == PROTOCOL;
+                let without = is_startup.then(|| without_settings(&from_client[..len]));
+                drops_settings &= !is_startup;
+                let words = without.as_deref().unwrap_or(&from_client[..len]);
                 let fault = taken(&state, words);
                 if fault.is_some_and(|fault| fault.moment == Moment::Before) {
                     return;
@@ -150,9 +162,26 @@ async fn pass(mut client: UnixStream, mut server: UnixStream, state: Arc<Mutex<S
     }
 }
 
+/// Version 3.0, in a `StartupMessage`.
+const PROTOCOL: [u8; 4] = [0, 3, 0, 0];
+
+/// A `StartupMessage` (protocol 3.0, 55.7) without its `options`.
+fn without_settings(message: &[u8]) -> Vec<u8> {
+    let mut words = message[8..].split(|byte| *byte == 0);
+    let mut kept = message[4..8].to_vec();
+    while let (Some(name), Some(value)) = (words.next().filter(|name| !name.is_empty()), words.next()) {
+        if name != b"options" {
+            kept.extend([name, b"\0", value, b"\0"].concat());
+        }
+    }
+    kept.push(0);
+    let len = u32::try_from(kept.len() + 4).unwrap();
+    [len.to_be_bytes().as_slice(), &kept].concat()
+}
+
 /// An `ErrorResponse` (protocol 3.0, 55.7).
 fn error((severity, code): (&str, &str)) -> Vec<u8> {
-    let fields = format!("S{severity}\0V{severity}\0C{code}\0Mon purpose\0\0");
+    let fields = format!("S{severity}\0V{severity}\0C{code}\0Mon purpose, as if by NOTIFY\0\0");
     let len = u32::try_from(fields.len() + 4).unwrap();
     [b"E".as_slice(), &len.to_be_bytes(), fields.as_bytes()].concat()
 }

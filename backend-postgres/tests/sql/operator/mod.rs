@@ -1,6 +1,8 @@
 //! What an operator is promised: questions in SQL, TLS, and a password that is never shown.
 
+mod opening;
 mod options;
+mod sweeps;
 
 use std::io::Write;
 use std::net::TcpListener;

@@ -1,0 +1,12 @@
+-- While anybody holds an old snapshot (a dump, a check, a copy), the server keeps every version of every row since then. What
+-- is looked for must be found past them: the newest version of `store` by its turn, the oldest event by its number, what is
+-- due by its time.
+
+ALTER TABLE store ADD COLUMN oldest bigint NOT NULL DEFAULT 1;
+UPDATE store SET oldest = coalesce((SELECT min(seq) FROM events), seq + 1);
+-- Its one row is there from now on. A unique index over a value that is always the same has all versions under one key.
+INSERT INTO store (id) SELECT uuid_send(gen_random_uuid()) WHERE NOT EXISTS (SELECT FROM store);
+ALTER TABLE store DROP COLUMN one;
+CREATE INDEX store_turn ON store (turn);
+
+CREATE INDEX sweeps_since ON sweeps (since);
