@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
@@ -34,6 +35,10 @@ struct State {
     is_silent: bool,
     /// Settings that a client asks for when it connects do not reach the server.
     drops_settings: bool,
+    /// After so many bytes of one client nothing goes on for so long, once.
+    pause: Option<(usize, Duration)>,
+    /// What was read from clients, in pieces.
+    messages: u64,
     /// Connections of a number below it say nothing any more.
     muted: u64,
     connections: u64,
@@ -99,6 +104,21 @@ impl Proxy {
         self.state.lock().unwrap().drops_settings = true;
     }
 
+    /// After so many bytes of one client nothing goes on for so long, once.
+    pub fn pause_after(&self, bytes: usize, time: Duration) {
+        self.state.lock().unwrap().pause = Some((bytes, time));
+    }
+
+    /// True once that was.
+    pub fn has_paused(&self) -> bool {
+        self.state.lock().unwrap().pause.is_none()
+    }
+
+    /// Pieces in which clients have said what they had to say.
+    pub fn messages(&self) -> u64 {
+        self.state.lock().unwrap().messages
+    }
+
     /// All connections that are there stay, and nothing comes over them any more, either way, not even that they end.
     pub fn mute(&self) {
         let mut state = self.state.lock().unwrap();
@@ -116,12 +136,17 @@ async fn pass(mut client: UnixStream, mut server: UnixStream, state: Arc<Mutex<S
     let is_muted = || number <= state.lock().unwrap().muted;
     let (mut from_client, mut from_server) = ([0; 1 << 16], [0; 1 << 16]);
     let mut drops_settings = state.lock().unwrap().drops_settings;
+    let mut said = 0;
     loop {
         tokio::select! {
             read = client.read(&mut from_client) => {
                 let Ok(len @ 1..) = read else { return };
                 if is_muted() {
                     continue;
+                }
+                said += len;
+                if let Some(time) = counted(&state, said) {
+                    tokio::time::sleep(time).await;
                 }
                 // Before it a client may ask for TLS.
                 let is_startup = drops_settings && from_client[4..8] == PROTOCOL;
@@ -184,6 +209,13 @@ fn error((severity, code): (&str, &str)) -> Vec<u8> {
     let fields = format!("S{severity}\0V{severity}\0C{code}\0Mon purpose, as if by NOTIFY\0\0");
     let len = u32::try_from(fields.len() + 4).unwrap();
     [b"E".as_slice(), &len.to_be_bytes(), fields.as_bytes()].concat()
+}
+
+/// Counts what a client has said, and gives the pause that comes after so much.
+fn counted(state: &Mutex<State>, said: usize) -> Option<Duration> {
+    let mut state = state.lock().unwrap();
+    state.messages += 1;
+    state.pause.take_if(|(bytes, _)| said > *bytes).map(|(_, time)| time)
 }
 
 /// The fault, if these are its words.

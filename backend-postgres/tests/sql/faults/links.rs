@@ -1,0 +1,49 @@
+//! Links that are slow, and how often something is said over them.
+
+use super::*;
+use backend_api::{Blobs as _, Expect, Op, Row, RowKind};
+use conformance::scene::Write;
+
+/// The server takes the time in which it reads a large message for idleness.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_mutation_may_take_its_time_on_a_slow_link() {
+    let change = |options: &mut Options| options.retry_for = Duration::ZERO;
+    let Some(Scene { proxy, store, _server, .. }) = Scene::begin("slow", change).await else { return };
+    let body = format!("{{\"a\":\"{}\"}}", "x".repeat(900_000));
+    let row = |n: u8| Row::new(RowKind::Custom, &[n], body.clone().into_bytes());
+    let ops = (0..3).map(|n| Op::PutRow { row: row(n), expect: Expect::Any }).collect();
+    // Longer than a process may stand still with the lock.
+    proxy.pause_after(1_000_000, Duration::from_secs(6));
+    let mutation = Mutation { did: scene::did("alice"), key: key(2), ops, blocks: Vec::new() };
+    store.apply(mutation).await.unwrap();
+    assert!(proxy.has_paused());
+}
+
+/// What a plan reads is loaded with one statement for each sort of key, also of blobs that go with their records.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_many_records_lose_is_loaded_at_once() {
+    const RECORDS: usize = 40;
+    const BLOBS: usize = 20;
+    let Some(Scene { proxy, store, _server, .. }) = Scene::begin("lost", |_| {}).await else { return };
+    let did = scene::did("alice");
+    let cids: Vec<_> = (0..RECORDS * BLOBS).map(|n| scene::blob_cid(&format!("blob {n}"))).collect();
+    let ops = cids.iter().map(|cid| Op::PutBlob { cid: *cid, mime: "image/png".into(), bytes: 6 }).collect();
+    store.apply(Mutation { did: did.clone(), key: key(2), ops, blocks: Vec::new() }).await.unwrap();
+    let path = |n: usize| scene::path(&format!("com.example.note/{n:03}"));
+    let puts = cids.chunks(BLOBS).enumerate().map(|(n, blobs)| {
+        let mut content = scene::content(&n.to_string());
+        content.blobs.extend(blobs);
+        Write::Put(path(n), content)
+    });
+    let draft = SceneRepo::new(did.clone()).draft(&puts.collect::<Vec<_>>());
+    let repo = draft.after.clone();
+    store.apply(draft.mutation(key(3))).await.unwrap();
+    assert!(store.blob(&did, &cids[7]).await.unwrap().is_some());
+    let deletes: Vec<_> = (0..RECORDS).map(|n| Write::Delete(path(n))).collect();
+    let mutation = repo.draft(&deletes).mutation(key(4));
+    let before = proxy.messages();
+    store.apply(mutation).await.unwrap();
+    let messages = proxy.messages() - before;
+    assert!(messages < 40, "{messages} messages for {} blobs", cids.len());
+    assert!(store.blob(&did, &cids[7]).await.unwrap().is_none(), "the last reference to it is gone");
+}
