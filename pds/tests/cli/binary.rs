@@ -117,6 +117,10 @@ fn a_wrong_configuration_is_refused_by_name() {
     let said =
         refused(pds(&place, &["serve"]).env("PDS_STORAGE_BACKEND", "postgres").env_remove("PDS_STORAGE_POSTGRES_URL"));
     assert!(said.contains("storage.postgres.url: not set"), "{said}");
+    std::fs::write(place.directory().join("pds.toml"), "[storage.tranquil]\nhistory_window_hours = 0\n").unwrap();
+    let said = refused(&mut pds(&place, &["serve"]));
+    assert!(said.contains("storage.tranquil.history_window_hours: 0"), "{said}");
+    std::fs::remove_file(place.directory().join("pds.toml")).unwrap();
     let said = refused(&mut pds(&place, &["serve", "--config", "none.toml"]));
     assert!(said.contains("none.toml"), "{said}");
     assert!(!place.directory().join("data").exists(), "nothing was made");

@@ -10,7 +10,7 @@ async fn a_large_mutation_may_take_its_time_on_a_slow_link() {
     let change = |options: &mut Options| options.retry_for = Duration::ZERO;
     let Some(Scene { proxy, store, _server, .. }) = Scene::begin("slow", change).await else { return };
     let body = format!("{{\"a\":\"{}\"}}", "x".repeat(900_000));
-    let row = |n: u8| Row::new(RowKind::Custom, &[n], body.clone().into_bytes());
+    let row = |n: u8| Row::new(RowKind::Custom, [n], body.clone().into_bytes());
     let ops = (0..3).map(|n| Op::PutRow { row: row(n), expect: Expect::Any }).collect();
     // Longer than a process may stand still with the lock.
     proxy.pause_after(1_000_000, Duration::from_secs(6));
