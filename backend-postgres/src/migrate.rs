@@ -70,13 +70,14 @@ pub async fn migrate(connection: &mut PgConnection, migrations: &[Migration]) ->
 /// True if nothing is left to do. Nobody is waited for, so that a store opens while it is dumped, which holds a lock of all
 /// its tables. Tables of somebody else's are left alone.
 async fn is_done(connection: &mut PgConnection, migrations: &[Migration]) -> Result<bool> {
-    let sql = "SELECT num_nonnulls(to_regclass('migrations'))::bigint, \
-               num_nonnulls(to_regclass('store'), to_regclass('accounts'))::bigint";
+    // In this order: whoever makes the store meanwhile makes that table first.
+    let sql = "SELECT num_nonnulls(to_regclass('store'), to_regclass('accounts'))::bigint, \
+               num_nonnulls(to_regclass('migrations'))::bigint";
     let row = sqlx::query(sql).fetch_one(&mut *connection).await;
     let row = row.map_err(|e| unprepared("look for the migrations", &e))?;
     match (row.number(0)?, row.number(1)?) {
         (0, 0) => Ok(false),
-        (0, _) => Err(Error::new(
+        (_, 0) => Err(Error::new(
             Reason::WrongStore,
             "the schema has tables of these names that are not a store's; nothing was changed: give the store a schema of \
              its own",

@@ -181,10 +181,20 @@ pub fn report() -> Result<(), String> {
         Catcher::SORTS.join(" | by ")
     );
     page += if rows.is_empty() { "| not run yet | | | | | | |\n" } else { &rows };
+    fuzzed(&mut page)?;
     page += "\n";
     page += FOUND;
     let path = workspace().join("docs/reliability.md");
     fs::write(&path, page).map_err(|e| format!("{}: {e}", path.display()))
+}
+
+/// What `cargo fuzz` did. It is no part of this program: a line `<commit> fuzz <target> <inputs> <found>` is written by hand.
+fn fuzzed(page: &mut String) -> Result<(), String> {
+    *page += "\n## Fuzzing\n\n| commit | target | inputs | found |\n|---|---|---|---|\n";
+    for (commit, words) in lines("fuzz")?.iter().filter(|(_, words)| words.len() == 3) {
+        let _infallible = writeln!(page, "| `{commit}` | {} | {} | {} |", words[0], words[1], words[2]);
+    }
+    Ok(())
 }
 
 const HEAD: &str = include_str!("reliability-head.txt");

@@ -1,7 +1,9 @@
 //! The binary: what it says, and how it ends; on the embedded engine, and once more on Postgres.
 
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use crate::engine::Place;
 
@@ -52,6 +54,19 @@ fn lines_to_try(banner: &str) -> String {
     banner.lines().filter(|line| line.starts_with("  ")).collect::<Vec<_>>().join("\n")
 }
 
+/// What a command says that is to end by itself; one that goes on is killed.
+fn ended(command: &mut Command) -> Output {
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let (pid, (tell, told)) = (child.id().to_string(), mpsc::channel());
+    std::thread::spawn(move || tell.send(child.wait_with_output()));
+    told.recv_timeout(Duration::from_secs(120))
+        .unwrap_or_else(|_| {
+            let _ = Command::new("kill").args(["-9", &pid]).status();
+            panic!("{command:?} goes on");
+        })
+        .unwrap()
+}
+
 /// The README's promise: a URL, lines to try, and they work as they stand.
 #[test]
 fn the_lines_that_it_prints_work_as_they_stand() {
@@ -82,7 +97,7 @@ fn signals_end_it_in_good_order_and_its_data_is_there_again() {
         assert!(serving.banner.contains("http://127.0.0.1:"), "{}", serving.banner);
         assert!(place.directory().join("data").is_dir());
         // A second server over the same data is refused, and says why.
-        let second = pds(&place, &["serve"]).output().unwrap();
+        let second = ended(&mut pds(&place, &["serve"]));
         let said = String::from_utf8(second.stderr).unwrap();
         assert!(!second.status.success() && said.starts_with("pds: ") && said.contains("Locked"), "{said}");
         serving.end(signal);
@@ -104,7 +119,7 @@ fn the_template_is_a_configuration() {
 fn a_wrong_configuration_is_refused_by_name() {
     let place = Place::new_blocking();
     let refused = |command: &mut Command| {
-        let output = command.output().unwrap();
+        let output = ended(command);
         assert_eq!(output.status.code(), Some(1));
         String::from_utf8(output.stderr).unwrap()
     };
@@ -118,7 +133,7 @@ fn a_wrong_configuration_is_refused_by_name() {
         refused(pds(&place, &["serve"]).env("PDS_STORAGE_BACKEND", "postgres").env_remove("PDS_STORAGE_POSTGRES_URL"));
     assert!(said.contains("storage.postgres.url: not set"), "{said}");
     std::fs::write(place.directory().join("pds.toml"), "[storage.tranquil]\nhistory_window_hours = 0\n").unwrap();
-    let said = refused(&mut pds(&place, &["serve"]));
+    let said = refused(pds(&place, &["serve"]).env("PDS_STORAGE_BACKEND", "tranquil"));
     assert!(said.contains("storage.tranquil.history_window_hours: 0"), "{said}");
     std::fs::remove_file(place.directory().join("pds.toml")).unwrap();
     let said = refused(&mut pds(&place, &["serve", "--config", "none.toml"]));
