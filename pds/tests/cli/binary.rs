@@ -55,6 +55,7 @@ fn lines_to_try(banner: &str) -> String {
 }
 
 /// What a command says that is to end by itself; one that goes on is killed.
+#[allow(clippy::disallowed_methods, reason = "a child is waited for from a thread")]
 fn ended(command: &mut Command) -> Output {
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let (pid, (tell, told)) = (child.id().to_string(), mpsc::channel());
