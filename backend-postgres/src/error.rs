@@ -47,11 +47,6 @@ pub(crate) fn is_answer(e: &sqlx::Error) -> bool {
     severity(e) == Some(PgSeverity::Error) && !code(e).is_some_and(|code| code.starts_with("08") || code == "40003")
 }
 
-/// True if the server does not know who asks for what: invalid_authorization_specification, invalid_catalog_name.
-fn is_of_who(code: Option<&str>) -> bool {
-    code.is_some_and(|code| code.starts_with("28") || code == "3D000")
-}
-
 /// True if somebody, of whatever database of the server, listens and does not read.
 pub(crate) fn is_queue_full(e: &sqlx::Error) -> bool {
     let is_of_notify =
@@ -87,10 +82,13 @@ pub(crate) fn failed(what: &str, e: &sqlx::Error) -> Error {
         _ => Reason::ReadFailed,
     };
     // What was refused may be a password in the wrong place.
-    let said = if is_of_who(code.as_deref()) {
-        "the server refuses the user, the password or the database".into()
-    } else {
-        e.to_string()
+    let said = match code.as_deref() {
+        Some("28P01") => "the server refuses the password".into(),
+        Some("3D000") => "the server has no database of that name".into(),
+        Some(code) if code.starts_with("28") => {
+            "the server refuses the user, or the way of connecting (`sslmode`, the server's pg_hba.conf)".into()
+        }
+        _ => e.to_string(),
     };
     let code = code.map(|code| format!(" (SQLSTATE {code})")).unwrap_or_default();
     Error::new(reason, format!("database: {what}: {said}{code}"))
@@ -102,8 +100,8 @@ pub(crate) fn unprepared(what: &str, e: &sqlx::Error) -> Error {
     let (reason, hint) = match code(e).as_deref() {
         // insufficient_privilege
         Some("42501") => (Reason::BadRequest, "give the user the schema, or the right to create it"),
-        // duplicate_prepared_statement: a pooler's
-        Some("42P05") => return error,
+        // duplicate_prepared_statement: a pooler's; undefined_function: an older server
+        Some("42P05" | "42883") => return error,
         // syntax_error_or_access_rule_violation: no such column, or another table of the name
         Some(code) if code.starts_with("42") => {
             (Reason::WrongStore, "the schema's tables are not a store's: give the store a schema of its own")

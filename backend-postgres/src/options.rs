@@ -21,7 +21,7 @@ pub struct Options {
     pub statement_timeout: Duration,
     /// For how long a write or a read is tried again while the database cannot be reached.
     pub retry_for: Duration,
-    /// How long the past of a repo is kept, in microseconds.
+    /// How long the past of a repo is kept, in microseconds; an hour at least.
     pub history_window_us: u64,
     /// How long an event is kept, in microseconds.
     pub event_retention_us: u64,

@@ -27,7 +27,9 @@ const LOCK_IDLE_MS_MAX: usize = 5_000;
 /// What uploads a group of many bytes is not standing still: so many more of them may take a millisecond.
 const LOCK_IDLE_BYTES_PER_MS: usize = 50;
 /// Below this a group takes no time to upload.
-const LOCK_IDLE_BYTES_MIN: usize = 256 * 1024;
+const LOCK_IDLE_BYTES_MIN: usize = 64 * 1024;
+/// A group is sent as blocks, as frames, and to a slot of the change feed.
+const TIMES_SENT: usize = 3;
 /// The server finds out that a client's machine is gone: seconds until it asks, between questions, questions.
 pub(crate) const KEEPALIVES: [(&str, &str); 3] =
     [("tcp_keepalives_idle", "10"), ("tcp_keepalives_interval", "5"), ("tcp_keepalives_count", "3")];
@@ -141,7 +143,7 @@ pub(crate) async fn allow_upload(connection: &mut PgConnection, bytes: usize) ->
     if bytes < LOCK_IDLE_BYTES_MIN {
         return Ok(());
     }
-    let idle_ms = LOCK_IDLE_MS_MAX + bytes / LOCK_IDLE_BYTES_PER_MS;
+    let idle_ms = LOCK_IDLE_MS_MAX + TIMES_SENT * bytes / LOCK_IDLE_BYTES_PER_MS;
     let sql = format!("SET LOCAL idle_in_transaction_session_timeout = {idle_ms}");
     sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await.map(drop)
 }

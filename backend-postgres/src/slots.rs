@@ -44,8 +44,8 @@ pub(crate) async fn register(
     let sql = "INSERT INTO slots (name, pos, created_at) VALUES ($1, $2, $3)";
     let insert = sqlx::query(sql).bind(name).bind(signed(store.pos.0)).bind(Time(now));
     insert.execute(&mut *transaction).await?;
-    let sql = "UPDATE store SET turn = turn + 1, changes_after = coalesce(changes_after, pos)";
-    sqlx::query(sql).execute(&mut *transaction).await?;
+    let sql = "UPDATE store SET turn = turn + 1, changes_after = coalesce(changes_after, pos) WHERE turn = $1";
+    sqlx::query(sql).bind(store.turn).execute(&mut *transaction).await?;
     transaction.commit().await?;
     Ok(store.pos)
 }
@@ -117,8 +117,8 @@ impl Postgres {
         if change.execute(&mut *transaction).await?.rows_affected() == 0 {
             return Ok(may_be_done.load(Ordering::Relaxed));
         }
-        let sql = "UPDATE store SET turn = turn + 1, changes_after = (SELECT min(pos) FROM slots)";
-        sqlx::query(sql).execute(&mut *transaction).await?;
+        let sql = "UPDATE store SET turn = turn + 1, changes_after = (SELECT min(pos) FROM slots) WHERE turn = $1";
+        sqlx::query(sql).bind(store.turn).execute(&mut *transaction).await?;
         may_be_done.store(true, Ordering::Relaxed);
         transaction.commit().await?;
         Ok(true)

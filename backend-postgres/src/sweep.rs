@@ -94,7 +94,11 @@ async fn step(shared: &Shared, connection: &mut PgConnection, budget: usize, rep
         .bind(store.turn)
         .execute(&mut *transaction)
         .await
-        .map_err(fail)?;
+        .map_err(fail)
+        .and_then(|done| match done.rows_affected() {
+            1 => Ok(()),
+            _ => Err(corrupt("the row of the store changed under its lock")),
+        })?;
     transaction.commit().await.map_err(fail)?;
     Ok(done)
 }

@@ -308,6 +308,7 @@ impl Verifier<'_> {
     async fn events(&mut self) -> Result<()> {
         let rows = self.state.all(sqlx::query(include_str!("../sql/verify_events.sql"))).await?;
         let row = rows.first().ok_or_else(|| corrupt("the table `store` has no row"))?;
+        self.expect(rows.len() == 1, || format!("the table `store` has {} rows", rows.len()));
         let (head, count) = (row.number(0)?, row.number(1)?);
         self.report.events = count;
         let (oldest, newest) = (row.optional_number(2)?, row.optional_number(3)?);

@@ -209,8 +209,8 @@ fn check_parameters(url: &str) -> Result<()> {
 /// Brings a database to where a store can be opened over it. Done twice it is as done once.
 async fn prepare(connection: &mut PgConnection, options: &Options) -> Result<Position> {
     check_encoding(connection).await?;
-    create_schema(connection, &options.schema).await?;
     check_settings(connection, &options.schema).await?;
+    create_schema(connection, &options.schema).await?;
     migrate(connection, MIGRATIONS).await?;
     warn_if_not_durable(connection).await?;
     if let Some(slot) = &options.slot {
@@ -241,9 +241,15 @@ async fn check_encoding(connection: &mut PgConnection) -> Result<()> {
 /// one store.
 async fn check_settings(connection: &mut PgConnection, schema: &str) -> Result<()> {
     use crate::types::Columns as _;
-    let sql = "SELECT coalesce(current_schema()::text, ''), current_setting('enable_seqscan')";
+    let sql = "SELECT current_setting('search_path'), current_setting('enable_seqscan'), \
+               current_setting('transaction_read_only')";
     let row = sqlx::query(sql).fetch_one(connection).await.map_err(|e| failed("read the connection's settings", &e))?;
-    if (row.text(0)?, row.text(1)?) == (schema, "off") {
+    if row.text(2)? == "on" {
+        let detail = "database: it takes no writes now: a standby, or told so; nothing was changed";
+        return Err(Error::new(Reason::ReadFailed, detail));
+    }
+    let first = row.text(0)?.split(',').next().unwrap_or_default().trim().trim_matches('"');
+    if (first, row.text(1)?) == (schema, "off") {
         return Ok(());
     }
     let detail = "database: the connection does not have the settings that it was asked for with; nothing was changed: a \

@@ -234,7 +234,10 @@ impl Wanted {
 
     fn missing_uses(&mut self, overlay: &Overlay, account: &Account, cid: &Cid, limit: usize) {
         for repo in [account.repo, account.import].into_iter().flatten().filter(|repo| !overlay.is_new(*repo)) {
-            let stored = overlay.uses.get(&(repo, *cid)).and_then(|members| members.stored.as_ref());
+            let members = overlay.uses.get(&(repo, *cid));
+            // What the group has changed does not count.
+            let limit = limit + members.map_or(0, |members| members.changed.len());
+            let stored = members.and_then(|members| members.stored.as_ref());
             if stored.is_none_or(|(paths, is_all)| !is_all && paths.len() < limit) {
                 self.uses(repo, cid, limit);
             }

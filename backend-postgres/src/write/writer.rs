@@ -17,6 +17,8 @@ use crate::shared::Shared;
 
 const DELAY_MIN: Duration = Duration::from_millis(2);
 const DELAY_MAX: Duration = Duration::from_millis(500);
+/// So many groups are written before the queue of notifications, which was full, is tried again.
+const QUIET_GROUPS: u32 = 1_000;
 /// An attempt has several statements, and the server gives each up after its own time: after so many of these it is not there.
 const STATEMENTS_MAX: u32 = 3;
 
@@ -29,12 +31,21 @@ pub(crate) struct Writer {
     connection: Option<PgConnection>,
     /// Set by a lost commit, until a later group holds the lock of the store's row: nothing of before can come after it.
     must_turn: bool,
+    /// Groups that wake nobody: the queue of notifications was full.
+    quiet_groups: u32,
 }
 
 impl Writer {
     /// With the connection that the store was opened on.
     pub fn new(shared: Arc<Shared>, connection: PgConnection) -> Self {
-        Self { shared, overlay: Overlay::default(), known: None, connection: Some(connection), must_turn: false }
+        Self {
+            shared,
+            overlay: Overlay::default(),
+            known: None,
+            connection: Some(connection),
+            must_turn: false,
+            quiet_groups: 0,
+        }
     }
 
     /// Writes until the queue is closed and empty.
@@ -89,7 +100,8 @@ impl Writer {
 
     async fn tried(&mut self, group: &[Checked], may_be_committed: &mut bool) -> Result<Vec<Result<Receipt>>> {
         let watch = Stopwatch::start();
-        let (mut delay, mut wakes) = (DELAY_MIN, true);
+        let (mut delay, mut wakes) = (DELAY_MIN, self.quiet_groups == 0);
+        self.quiet_groups = self.quiet_groups.saturating_sub(1);
         loop {
             let mode = if self.known.is_some() && !self.must_turn { Mode::Alone } else { Mode::Locked };
             let failed = match self.attempt(mode, group, wakes).await {
@@ -117,6 +129,7 @@ impl Writer {
             if wakes && matches!(&failed, Failed::Database(e) if is_queue_full(e)) {
                 // Nobody needs to be woken: every process asks now and then.
                 wakes = false;
+                self.quiet_groups = QUIET_GROUPS;
                 continue;
             }
             let passes = matches!(&failed, Failed::Database(e) if is_transient(e)) || *may_be_committed;

@@ -241,11 +241,13 @@ CREATE TABLE public.store (
     swept_at timestamp with time zone DEFAULT '1970-01-01 00:00:00+00'::timestamp with time zone NOT NULL,
     swept_pos bigint DEFAULT 0 NOT NULL,
     changes_after bigint,
-    oldest bigint DEFAULT 1 NOT NULL,
+    oldest bigint NOT NULL,
     CONSTRAINT store_id_check CHECK ((octet_length(id) = 16)),
     CONSTRAINT store_seq_check CHECK (((seq >= 0) AND (seq <= '9007199254740991'::bigint)))
 )
 WITH (fillfactor='10');
+
+ALTER TABLE ONLY public.store REPLICA IDENTITY FULL;
 
 
 --
@@ -330,8 +332,8 @@ INSERT INTO public.links VALUES (2, '\x9f13e46e0eac26c8ee9eef17aeea9cfadcbc12ca8
 -- Data for Name: migrations; Type: TABLE DATA; Schema: public; Owner: -
 --
 
-INSERT INTO public.migrations VALUES (1, 'schema', '\xc4d7b605470007cf80f62b96739ac8d4788d8962d7d697240189415b272dce0e', '2026-11-22 08:17:20.480876+00');
-INSERT INTO public.migrations VALUES (2, 'old_snapshots', '\x376ce50bfab95d859c0aace83017fd90acab438450f408a12cfdfbfc7b338f66', '2026-11-22 08:17:20.480876+00');
+INSERT INTO public.migrations VALUES (1, 'schema', '\xc4d7b605470007cf80f62b96739ac8d4788d8962d7d697240189415b272dce0e', '2026-11-22 09:37:39.270556+00');
+INSERT INTO public.migrations VALUES (2, 'old_snapshots', '\x94594de3b325b8e2aca9b6a3876f5bb0610a3a0cd03e22aa6bc9b247dd366d69', '2026-11-22 09:37:39.270556+00');
 
 
 --
@@ -376,7 +378,7 @@ INSERT INTO public.slots VALUES ('conformance', 0, '1970-01-01 00:00:00+00');
 -- Data for Name: store; Type: TABLE DATA; Schema: public; Owner: -
 --
 
-INSERT INTO public.store VALUES ('\xc0e487d2c4df45ff8d77c886715c7ab7', 1, true, 4, 3, 2, '2026-01-02 03:04:05.678901+00', '1970-01-01 00:00:00+00', 0, 0, 1);
+INSERT INTO public.store VALUES ('\xac541ddb7d374f26bc919131bd99d6fa', 1, true, 4, 3, 2, '2026-01-02 03:04:05.678901+00', '1970-01-01 00:00:00+00', 0, 0, 1);
 
 
 --
