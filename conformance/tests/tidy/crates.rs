@@ -90,6 +90,25 @@ fn dependencies_are_pinned() {
     none("pins", &manifests().iter().flat_map(|(path, text)| pins(path, text)).collect::<Vec<_>>());
 }
 
+/// The README's first command names no program.
+#[test]
+fn a_bare_cargo_run_is_the_host() {
+    let metadata = super::licences::cargo(&["metadata", "--format-version", "1", "--locked", "--no-deps"]);
+    let metadata: serde_json::Value = serde_json::from_str(&metadata).expect("cargo writes JSON");
+    let members = metadata["workspace_default_members"].as_array().expect("there are members");
+    let packages = metadata["packages"].as_array().expect("there are packages");
+    let mut programs = Vec::new();
+    for package in packages.iter().filter(|package| members.contains(&package["id"])) {
+        for target in package["targets"].as_array().expect("there are targets") {
+            let kinds = target["kind"].as_array().expect("a target has kinds");
+            if kinds.iter().any(|kind| kind == "bin") {
+                programs.push(target["name"].as_str().expect("a target has a name").to_owned());
+            }
+        }
+    }
+    assert_eq!(programs, ["pds"], "what `cargo run` can mean");
+}
+
 #[test]
 fn wrong_dependencies_are_found() {
     let manifest = "[package]\nname = \"x\"\n[dependencies]\nbackend-tranquil.workspace = true\n";
