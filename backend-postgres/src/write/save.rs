@@ -11,7 +11,8 @@ use super::save_rows::save_rows;
 use crate::decode;
 use crate::types::{Time, cid_bytes, signed};
 
-/// Executes the group's statement, and wakes the other processes on a channel, if one is named. False if the store does not stand at `before`: then nothing was changed.
+/// Executes the group's statement, and wakes the other processes on a channel, if one is named. False if the store does not
+/// stand at `before`: then nothing was changed.
 pub(super) async fn save_group(
     connection: &mut PgConnection,
     overlay: &Overlay,

@@ -44,7 +44,13 @@ async fn every_earlier_version_is_brought_forward_with_its_data() {
         assert!(store.repo(&did, At::Head).await.unwrap().is_some());
         let newest = sqlx::query("SELECT max(version) FROM migrations").fetch_one(&mut connect(&database).await).await;
         assert_eq!(newest.unwrap().get::<i32, _>(0), MIGRATIONS.len() as i32);
+        // Programs of version 1 would go on as before, and tell nobody which event is the oldest.
+        let epoch = sqlx::query("SELECT epoch FROM store").fetch_one(&mut connect(&database).await).await.unwrap();
+        assert_eq!(epoch.get::<i64, _>(0), if *version == 1 { 2 } else { 1 }, "version {version}");
         store.close().await.unwrap();
+        // Nor does one that starts make the row of the store once more.
+        let again = "INSERT INTO store (id) VALUES (uuid_send(gen_random_uuid())) ON CONFLICT DO NOTHING";
+        sqlx::query(again).execute(&mut connect(&database).await).await.expect_err("version 1 is shut out");
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use backend_api::{Maintenance as _, Reason};
 use backend_postgres::{Options, Postgres};
 use postgres_fixture::{Database, available};
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 
 use crate::common::tables;
 
@@ -87,4 +87,46 @@ async fn a_store_opens_while_it_is_dumped() {
     sqlx::raw_sql(AssertSqlSafe(lock)).execute(&mut dump).await.unwrap();
     let opened = tokio::time::timeout(Duration::from_secs(60), Postgres::open(Options::new(database.url()))).await;
     opened.expect("nobody is waited for").unwrap().close().await.unwrap();
+}
+
+/// Without a replica identity the server refuses every update of a table that is published.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_publication_of_all_tables_stops_no_write() {
+    if !available() {
+        return;
+    }
+    // A server that streams no changes does not ask for an identity: said by the catalogue, whatever the server streams.
+    let database = crate::common::database().await;
+    let mut connection = PgConnection::connect(&database.url()).await.unwrap();
+    let sql = "SELECT relname::text FROM pg_class AS c
+               WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND relreplident <> 'f'
+                 AND NOT EXISTS (SELECT FROM pg_index WHERE indrelid = c.oid AND indisprimary)";
+    let without = sqlx::query(sql).fetch_all(&mut connection).await.unwrap();
+    let without: Vec<String> = without.iter().map(|row| row.get(0)).collect();
+    assert_eq!(without, Vec::<String>::new(), "tables that a publication would make read-only");
+    sqlx::raw_sql("CREATE PUBLICATION everything FOR ALL TABLES").execute(&mut connection).await.unwrap();
+    let store = Postgres::open(Options::new(database.url())).await.unwrap();
+    let mutation = backend_api::Mutation {
+        did: conformance::scene::did("alice"),
+        key: backend_api::IdempotencyKey([1; 16]),
+        ops: vec![conformance::create_account("alice")],
+        blocks: Vec::new(),
+    };
+    backend_api::Writes::apply(&*store, mutation).await.unwrap();
+    store.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_takes_no_writes_is_told_at_the_opening() {
+    if !available() {
+        return;
+    }
+    let database = crate::common::database().await;
+    let mut connection = PgConnection::connect(&database.url()).await.unwrap();
+    let name: String = sqlx::query("SELECT current_database()::text").fetch_one(&mut connection).await.unwrap().get(0);
+    let set = format!("ALTER DATABASE {name} SET default_transaction_read_only = on");
+    sqlx::raw_sql(AssertSqlSafe(set)).execute(&mut connection).await.unwrap();
+    let error = refused(Options::new(database.url())).await;
+    assert_eq!(error.reason(), Reason::ReadFailed, "{error}");
+    assert!(error.detail().contains("takes no writes"), "{error}");
 }
