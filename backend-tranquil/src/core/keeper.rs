@@ -9,8 +9,8 @@ use backend_api::{Reason, Result};
 
 use super::shared::{Counters, Shared};
 use crate::format::header::HEADER_BYTES;
-use crate::log::{check_frames, write_hint};
-use crate::meta::{cover_snapshot, newest_snapshot, remove_old_snapshots, write_snapshot};
+use crate::log::{check_frames, remove_hints, write_hint};
+use crate::meta::{cover_snapshot, mark_of_snapshot, newest_snapshot, remove_old_snapshots, write_snapshot};
 use crate::parity;
 
 /// Copies of the metadata that are kept.
@@ -26,6 +26,10 @@ pub struct Keeper {
     log_bytes_at_snapshot: u64,
     /// The newest log file that was sealed when it was last looked at.
     sealed: u32,
+    /// A rebuild reads the log from this file on: the newest copy ends in it.
+    rebuilt_from: u32,
+    /// The log files of which there are hints: from the first one, up to the second.
+    hinted: (u32, u32),
     /// The log file that is covered next, and up to where its frames were found sound.
     covered: (u32, u64),
     /// The segments from this event on are covered next.
@@ -41,6 +45,8 @@ impl Keeper {
             snapshot_bytes: 0,
             log_bytes_at_snapshot: 0,
             sealed: 0,
+            rebuilt_from: 0,
+            hinted: (0, 0),
             covered: (0, 0),
             segments: 0,
             begun: false,
@@ -57,6 +63,7 @@ impl Keeper {
         let (sealed, events) = (self.logs(), self.cover_segments());
         if !self.begun {
             self.begun = true;
+            self.rebuilt_from = self.newest_mark()?;
             self.cover_snapshots()?;
         }
         let log_bytes = self.shared.counters.log_bytes.load(Ordering::Relaxed);
@@ -65,6 +72,7 @@ impl Keeper {
         if grown >= due && self.snapshot()? {
             self.log_bytes_at_snapshot = log_bytes;
         }
+        self.hints()?;
         sealed.and(events)
     }
 
@@ -81,7 +89,8 @@ impl Keeper {
     /// Writes a copy of what is drained, unless there is one of that position. True if there was none.
     fn snapshot(&mut self) -> Result<bool> {
         let state = Arc::clone(&self.shared.tables().store);
-        let pos = super::open::mark_of(&*state)?.pos;
+        let mark = super::open::mark_of(&*state)?;
+        let pos = mark.pos;
         let disk = &*self.shared.env.disk;
         // Nothing is drained yet at position 0: there is nothing to copy.
         if newest_snapshot(disk, &self.directory)?.first().map_or(0, |(newest, _)| *newest) >= pos {
@@ -90,6 +99,7 @@ impl Keeper {
         self.snapshot_bytes = write_snapshot(disk, &self.directory, self.shared.store, pos, &*state)?;
         remove_old_snapshots(disk, &self.directory, SNAPSHOTS_KEPT)?;
         Counters::add(&self.shared.counters.snapshots, 1);
+        self.rebuilt_from = mark.file;
         self.cover_snapshots()?;
         Ok(true)
     }
@@ -107,7 +117,34 @@ impl Keeper {
         Ok(())
     }
 
-    /// Writes the hint files of sealed log files that have none, and brings the sidecars of all up to what is durable.
+    /// The log file in which the newest sound copy ends; 0 if there is none.
+    fn newest_mark(&self) -> Result<u32> {
+        let disk = &*self.shared.env.disk;
+        let copies = newest_snapshot(disk, &self.directory)?;
+        let mut marks = copies.iter().map(|(_, path)| mark_of_snapshot(disk, path, self.shared.store));
+        Ok(marks.find_map(Result::ok).map_or(0, |mark| mark.file))
+    }
+
+    /// Writes the hint files that a rebuild would read, and removes those that it would not: they are a fifth of the log. The
+    /// newest sealed file has none: mostly a copy is due before the next one is sealed.
+    fn hints(&mut self) -> Result<()> {
+        let sealed = self.shared.tables().mark.file.saturating_sub(1);
+        let (log, files) = (&self.shared.log, (self.rebuilt_from, sealed));
+        if self.hinted != files {
+            remove_hints(log, files.0)?;
+            for number in log.numbers()?.into_iter().filter(|n| (files.0..files.1).contains(n)) {
+                match write_hint(log, number) {
+                    // Told where it was to be covered. A rebuild reads the file itself.
+                    Err(e) if e.reason() == Reason::DataCorrupt => tracing::debug!(error = %e, "no hints"),
+                    written => written?,
+                }
+            }
+            self.hinted = files;
+        }
+        Ok(())
+    }
+
+    /// Brings the sidecars of log files up to what is durable.
     fn logs(&mut self) -> Result<()> {
         let mark = self.shared.tables().mark;
         if self.sealed + 1 < mark.file {
@@ -117,7 +154,6 @@ impl Keeper {
                 let path = self.shared.log.path(number);
                 let len = self.shared.log.get(number)?.len().map_err(|e| crate::io::failed("open", &path, &e))?;
                 self.cover_log(number, len)?;
-                write_hint(&self.shared.log, number)?;
                 self.sealed = number;
             }
         }

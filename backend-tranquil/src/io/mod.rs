@@ -93,16 +93,24 @@ pub fn read_exact_at(file: &dyn File, len: usize, offset: u64) -> io::Result<Vec
 }
 
 /// What is asked for at first, without knowing that the file has it.
-const PIECE_BYTES: usize = 64 << 10;
+const PIECE_BYTES: usize = 1 << 20;
 
 /// Reads up to `len` bytes, fewer only at the end of the file. A length that damage made costs no memory beyond what the
-/// file has.
+/// file has, and a MiB.
 pub fn read_up_to(file: &dyn File, len: usize, offset: u64) -> io::Result<Vec<u8>> {
     let mut buf = vec![0; len.min(PIECE_BYTES)];
+    read_over(file, &mut buf, len, offset)?;
+    Ok(buf)
+}
+
+/// The same, over what is in a buffer: for those who read piece after piece. After an error it holds nothing of use.
+pub fn read_over(file: &dyn File, buf: &mut Vec<u8>, len: usize, offset: u64) -> io::Result<()> {
+    // What it had is read over, not cleared before.
+    buf.resize(len.min(buf.len().max(PIECE_BYTES)), 0);
     let mut done = 0;
     while done < len {
         if done == buf.len() {
-            buf.resize(len.min(done + done.max(PIECE_BYTES)), 0);
+            buf.resize(len.min(2 * done), 0);
         }
         match file.read_at(&mut buf[done..], offset + done as u64) {
             Ok(0) => break,
@@ -112,7 +120,7 @@ pub fn read_up_to(file: &dyn File, len: usize, offset: u64) -> io::Result<Vec<u8
         }
     }
     buf.truncate(done);
-    Ok(buf)
+    Ok(())
 }
 
 /// A clock.
@@ -131,9 +139,16 @@ pub trait Entropy: Send + Sync {
 
 /// An I/O error in words: what was done to which file.
 pub fn failed(what: &str, path: &Path, error: &io::Error) -> Error {
-    let reason = match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Reason::StorageFull,
-        _ => Reason::ReadFailed,
-    };
+    let reason = if is_short(error) { Reason::StorageFull } else { Reason::ReadFailed };
     Error::new(reason, format!("{what} {}: {error}", path.display()))
+}
+
+/// Errors of a system that has run out of descriptors, for everybody and for this process: `ENFILE` and `EMFILE`, as Linux,
+/// the BSDs and macOS number them.
+const DESCRIPTORS: [i32; 2] = [23, 24];
+
+/// True if there was no space, or no descriptor: nothing was done, and it may be tried again when somebody gave some back.
+pub fn is_short(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+        || error.raw_os_error().is_some_and(|number| DESCRIPTORS.contains(&number))
 }

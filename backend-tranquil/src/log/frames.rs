@@ -6,7 +6,7 @@ use backend_api::{Error, Reason, Result};
 
 use super::LogFiles;
 use crate::format::frame::{Frame, Parsed, parse};
-use crate::io::{File, failed, read_up_to};
+use crate::io::{File, failed, read_over};
 
 const CHUNK_BYTES: usize = 1 << 20;
 
@@ -34,7 +34,8 @@ pub fn each_frame(
                 skip += whole;
             }
             Parsed::Short(whole) => {
-                chunk = read_up_to(file, whole.max(CHUNK_BYTES), offset).map_err(|e| failed("read", path, &e))?;
+                let len = whole.max(CHUNK_BYTES);
+                read_over(file, &mut chunk, len, offset).map_err(|e| failed("read", path, &e))?;
                 skip = 0;
                 if chunk.len() < whole {
                     break;

@@ -1,7 +1,8 @@
 //! Hint files: what is needed of a sealed log file to replay it, without the blocks' bytes.
 //!
 //! `log/0000000001.hint` has, after its header, the frames of `0000000001.log` in their order, each block frame replaced
-//! by a [`BlockHint`]. It only saves reading: a missing or damaged one is passed over.
+//! by a [`BlockHint`]. It only saves reading: a missing or damaged one is passed over. Who reads long stretches of the log is
+//! a rebuild of the metadata, so there are hints from the newest copy of the metadata on.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -49,6 +50,19 @@ pub fn write(files: &LogFiles, number: u32) -> Result<()> {
     }
     write_aside(files, number, &*log, &aside, &header).inspect_err(|_| discard(disk, &aside))?;
     disk.rename(&aside, &path.with_extension("hint")).map_err(fail)
+}
+
+/// Removes the hint files of log files before a number.
+pub fn remove_before(files: &LogFiles, number: u32) -> Result<()> {
+    let (disk, directory) = (files.disk(), files.directory());
+    let names = disk.list(directory).map_err(|e| failed("list", directory, &e))?;
+    for name in names {
+        if name.strip_suffix(".hint").and_then(|n| n.parse().ok()).is_some_and(|of: u32| of < number) {
+            let path = directory.join(name);
+            disk.remove(&path).map_err(|e| failed("remove", &path, &e))?;
+        }
+    }
+    Ok(())
 }
 
 fn write_aside(files: &LogFiles, number: u32, log: &dyn File, aside: &Path, header: &Header) -> Result<()> {

@@ -13,7 +13,7 @@ mod writer;
 
 pub use files::LogFiles;
 pub use frames::{check_frames, each_frame};
-pub use hint::{open as open_hint, write as write_hint};
+pub use hint::{open as open_hint, remove_before as remove_hints, write as write_hint};
 pub use scan::{CycleScan, Item, Scanned, ScannedCycle, Start};
 pub use tail::{Tail, classify};
 pub use writer::{Cycle, Failed, LogWriter, Position, Sealed, Sizes, Written};

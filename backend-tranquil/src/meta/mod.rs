@@ -23,5 +23,6 @@ pub use layers::Layers;
 pub use memtable::{BlockChange, Memtable};
 pub use scan::{Scan, scan};
 pub use snapshot::{
-    SnapshotPairs, check_snapshot, cover_snapshot, newest_snapshot, remove_old_snapshots, write_snapshot,
+    SnapshotPairs, check_snapshot, cover_snapshot, mark_of_snapshot, newest_snapshot, remove_old_snapshots,
+    write_snapshot,
 };

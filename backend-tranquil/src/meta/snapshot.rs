@@ -12,6 +12,8 @@ use std::sync::Arc;
 use backend_api::{Error, Reason, Result};
 
 use crate::format::header::{FileKind, HEADER_BYTES, Header};
+use crate::format::key::MARK;
+use crate::format::value::{self, Mark};
 use crate::format::{StoreId, u32_at, u64_at};
 use crate::io::{Disk, File, discard, failed, read_exact_at};
 use crate::parity;
@@ -197,6 +199,15 @@ impl Iterator for SnapshotPairs {
         let pair = self.next_pair().transpose();
         self.ended = !matches!(pair, Some(Ok(_)));
         pair
+    }
+}
+
+/// The mark of a snapshot: its first pair.
+pub fn mark_of_snapshot(disk: &dyn Disk, path: &Path, store: StoreId) -> Result<Mark> {
+    let mut pairs = SnapshotPairs::open(disk, path, store)?;
+    match pairs.next_pair()? {
+        Some((key, value)) if key == MARK => value::decode(&value, "mark"),
+        _ => Err(pairs.bad("it does not begin with its mark")),
     }
 }
 

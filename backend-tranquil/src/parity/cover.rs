@@ -8,7 +8,7 @@ use super::mend::is_as_said;
 use super::{Sidecar, path_of};
 use crate::format::header::{FileKind, Header};
 use crate::format::parity::{Builder, REGION_BYTES, STRIPE_BYTES, slot};
-use crate::io::{Disk, File, failed, read_exact_at};
+use crate::io::{Disk, File, failed, read_over};
 
 /// True if the sidecar of a file covers so many bytes of it.
 pub fn is_covered(disk: &dyn Disk, path: &Path, header: &Header, len: u64) -> bool {
@@ -61,9 +61,14 @@ fn entry(file: &dyn File, path: &Path, region: u32, len: u64) -> Result<Vec<u8>>
     let end = len.min(start + REGION_BYTES);
     let mut builder = Builder::new(region);
     let mut offset = start;
+    let mut stripe = Vec::new();
     while offset < end {
-        let stripe = read_exact_at(file, STRIPE_BYTES.min((end - offset) as usize), offset)
-            .map_err(|e| failed("read", path, &e).context(format!("offset {offset}")))?;
+        let len = STRIPE_BYTES.min((end - offset) as usize);
+        let read = read_over(file, &mut stripe, len, offset).and_then(|()| match stripe.len() {
+            read if read == len => Ok(()),
+            _ => Err(std::io::ErrorKind::UnexpectedEof.into()),
+        });
+        read.map_err(|e| failed("read", path, &e).context(format!("offset {offset}")))?;
         builder.stripe(&stripe);
         offset += stripe.len() as u64;
     }

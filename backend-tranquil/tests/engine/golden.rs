@@ -102,16 +102,22 @@ async fn golden_files_of_a_store() {
     compare::check("file-snapshot", &file(&directory, "snapshots/0000000000000001.snapshot"));
     compare::check("file-parity", &file(&directory, "log/0000000001.parity"));
 
-    // A second mutation finds the files full, and so they are sealed.
-    let sealing = Options { log_file_bytes: 256, segment_bytes: 64, ..Options::new(&directory) };
-    let again = Mutation {
-        key: IdempotencyKey([0x22; 16]),
+    // A second mutation finds the files full, and so they are sealed; a third one, that one of them is not the newest.
+    let sealing = || Options {
+        log_file_bytes: 64,
+        segment_bytes: 64,
+        snapshot_log_bytes_min: 1 << 40,
+        ..Options::new(&directory)
+    };
+    let again = |key: u8| Mutation {
+        key: IdempotencyKey([key; 16]),
         ops: vec![Op::Emit(Announce::Account)],
         blocks: Vec::new(),
         ..mutation()
     };
-    apply(open(sealing), again).await;
-    compare::check("file-hint", &file(&directory, "log/0000000001.hint"));
+    apply(open(sealing()), again(0x22)).await;
     compare::check("file-event-index", &file(&directory, "events/0000000000000001.index"));
     compare::check("file-log-second", &file(&directory, "log/0000000002.log"));
+    apply(open(sealing()), again(0x33)).await;
+    compare::check("file-hint", &file(&directory, "log/0000000001.hint"));
 }

@@ -145,3 +145,39 @@ fn a_mark_within_the_first_header_of_the_log_is_refused() {
     let error = open().map(drop).unwrap_err();
     assert!(error.detail().contains("0000000001.log: offset 20: no cycle can end there"), "{error}");
 }
+
+/// A rebuild reads the log from the newest copy on. Hints of what is before would only take space.
+#[tokio::test]
+async fn there_are_hints_of_what_a_rebuild_reads() {
+    let numbers = |dir: &Path, ending: &str| {
+        let files = with_ending(&dir.join("log"), ending);
+        let number = |path: &std::path::PathBuf| path.file_stem().unwrap().to_str().unwrap().parse::<u32>().unwrap();
+        files.iter().map(number).collect::<Vec<_>>()
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let never = || Options { snapshot_log_bytes_min: 1 << 40, log_file_bytes: 16 << 10, ..options(dir.path()) };
+    let store = Tranquil::open(never()).unwrap();
+    write(&*store, 0..1, |n| if n == 0 { create_account("alice") } else { put(1_000_000 + n) }).await;
+    write(&*store, 1_000..1_000 + ROWS, put).await;
+    store.checkpoint().await.unwrap();
+    store.close().await.unwrap();
+    let files = numbers(dir.path(), "log");
+    assert!(files.len() > 4, "{files:?}");
+    let hints = numbers(dir.path(), "hint");
+    assert!(files.starts_with(&hints), "{hints:?}");
+    assert!((2..=3).contains(&(files.len() - hints.len())), "all but the newest that are sealed: {hints:?} {files:?}");
+    // Now there is a copy of all of it.
+    let store = Tranquil::open(Options { snapshot_log_bytes_min: 1, ..never() }).unwrap();
+    write(&*store, 50_000..50_050, put).await;
+    store.checkpoint().await.unwrap();
+    store.close().await.unwrap();
+    assert_eq!(numbers(dir.path(), "hint"), Vec::<u32>::new());
+    assert_eq!(with_ending(&dir.path().join("snapshots"), "snapshot").len(), 1);
+    // And none is made of files that it is newer than, whoever opens the store.
+    let store = Tranquil::open(never()).unwrap();
+    write(&*store, 60_000..60_050, put).await;
+    store.checkpoint().await.unwrap();
+    store.close().await.unwrap();
+    let (files, hints) = (numbers(dir.path(), "log"), numbers(dir.path(), "hint"));
+    assert!(hints.len() < 3 && hints.iter().all(|hint| files[files.len() - 5..].contains(hint)), "{hints:?} {files:?}");
+}
