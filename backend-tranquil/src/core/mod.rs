@@ -13,6 +13,7 @@ mod maintain;
 mod open;
 mod point;
 mod reader;
+mod reading;
 mod replay;
 mod restore;
 mod shared;

@@ -1,6 +1,6 @@
 //! Blocks that are written again, because their bytes are damaged where they stand.
 
-use backend_api::{Block, RepoId};
+use backend_api::{Block, Micros, RepoId};
 
 use super::committer::Answer;
 use super::draft::{Draft, nothing};
@@ -30,8 +30,8 @@ impl Draft {
         self.admit(shared, tables, false)?;
         let blocks: Vec<Block> = restored.iter().map(|r| r.block.clone()).collect();
         let places = self.cycle.places(&blocks);
-        let mut step =
-            Maintenance { at: shared.now().max(backend_api::Micros(self.last.at)), ..Maintenance::default() };
+        let at = Micros(shared.env.clock.now().0.max(tables.mark.at).max(self.last.at));
+        let mut step = Maintenance { at, ..Maintenance::default() };
         for (Restored { repo, block }, place) in restored.iter().zip(places) {
             // Only the place is taken of it.
             let value = value::encode(&BlockValue { refs: 0, place, released: 0 });

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, OnceLock, RwLock, RwLockWriteGuard};
 
 use backend_api::{Cid, Error, Micros, Reason, Result};
 use bytes::Bytes;
@@ -10,6 +10,7 @@ use foldhash::fast::RandomState;
 use quick_cache::Weighter;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 
+use super::reading::Reading;
 use super::space::Space;
 use crate::events::EventLog;
 use crate::format::StoreId;
@@ -166,8 +167,9 @@ impl Shared {
         }
     }
 
-    pub fn tables(&self) -> RwLockReadGuard<'_, Tables> {
-        self.tables.read().expect("no panic under this lock")
+    /// Nobody who has it asks for it again: a second one waits behind a writer that waits for the first.
+    pub fn tables(&self) -> Reading<'_> {
+        Reading::of(&self.tables)
     }
 
     pub fn tables_mut(&self) -> RwLockWriteGuard<'_, Tables> {

@@ -35,6 +35,8 @@ pub struct Space {
     /// Bytes that the reserve has now.
     reserve: Mutex<u64>,
     full: AtomicBool,
+    /// What found no space first.
+    cause: Mutex<String>,
     /// Drains begun, the newest of them that found no space, and the newest that ended.
     drains: AtomicU64,
     drain_failed: AtomicU64,
@@ -97,6 +99,7 @@ impl Space {
             reserve_bytes: reserve_bytes(options),
             reserve: Mutex::new(0),
             full: AtomicBool::new(false),
+            cause: Mutex::default(),
             drains: AtomicU64::new(0),
             drain_failed: AtomicU64::new(0),
             drain_ended: AtomicU64::new(0),
@@ -111,13 +114,15 @@ impl Space {
     pub fn short(&self, error: &Error) {
         if !self.full.swap(true, Ordering::AcqRel) {
             tracing::error!(%error, "the disk is full: only what takes away is taken until there is space");
+            error.detail().clone_into(&mut self.cause.lock().expect("no panic under this lock"));
         }
     }
 
     /// The answer to what is not taken now.
     pub fn refusal(&self) -> Error {
+        let cause = self.cause.lock().expect("no panic under this lock");
         let detail = format!(
-            "{}: the disk is full; nothing was written; reads and deletes go on: free space, and try again",
+            "{}: the disk is full ({cause}); nothing was written; reads and deletes go on: free space, and try again",
             self.directory.display()
         );
         Error::new(Reason::StorageFull, detail)
@@ -159,7 +164,9 @@ impl Space {
 
     fn claim(&self, more: u64) -> Result<()> {
         let mut reserve = self.lock();
-        self.allocate(more).inspect_err(|_| self.cut(*reserve))?;
+        self.allocate(more).inspect_err(|_| {
+            self.cut(*reserve);
+        })?;
         *reserve = self.reserve_bytes;
         Ok(())
     }
@@ -181,24 +188,24 @@ impl Space {
         file.set_len(self.reserve_bytes).map_err(fail)
     }
 
-    /// Gives the reserve's space back to the disk, for what goes on. False if there is none.
+    /// Gives the reserve's space back to the disk, for what goes on. False if there is none, or it cannot be had: who tries
+    /// again then would try for ever.
     pub fn give_up(&self) -> bool {
         let mut reserve = self.lock();
         let there = *reserve > 0 || self.disk.open(&self.path()).and_then(|f| f.len()).is_ok_and(|len| len > 0);
         *reserve = 0;
-        if there {
-            tracing::warn!("the reserve is given up: deletes and collection go on in its space");
-            self.cut(0);
-        }
-        there
+        there && self.cut(0)
     }
 
-    fn cut(&self, len: u64) {
+    /// True if it is that long now.
+    fn cut(&self, len: u64) -> bool {
         // Synced: some file systems hand out freed blocks only then.
         let cut = self.disk.open(&self.path()).and_then(|file| file.set_len(len).and_then(|()| file.sync()));
-        if let Err(error) = cut {
-            tracing::warn!(%error, "the reserve cannot be cut");
+        match &cut {
+            Ok(()) => tracing::warn!(len, "the reserve is cut: deletes and collection go on in its space"),
+            Err(error) => tracing::warn!(%error, "the reserve cannot be cut"),
         }
+        cut.is_ok()
     }
 
     /// Does what goes on also on a full disk: if it finds no space, once more with the reserve given up.

@@ -8,6 +8,7 @@ use backend_api::{Error, EventFrame, EventWindow, Reason, Result, Seq};
 use tokio::sync::watch;
 
 use super::files::SegmentFiles;
+use super::pinned::Pinned;
 use super::ring::Ring;
 use super::segment::{Damage, Segment};
 use crate::format::StoreId;
@@ -89,12 +90,15 @@ impl EventLog {
         let mut segments: BTreeMap<u64, Arc<Segment>> = BTreeMap::new();
         let mut expected: Option<u64> = None;
         for (i, base) in bases.iter().copied().enumerate() {
+            // What retention had let go, and an error kept.
+            if bases.get(i + 1).is_some_and(|next| *next <= oldest) {
+                remove_all(&*disk, &super::segment::path_of(&directory, base))?;
+                continue;
+            }
             if expected.is_some_and(|next| next != base) {
                 // Behind a cut tail: these events come again from the commit log.
                 if base > durable + 1 {
-                    let path = super::segment::path_of(&directory, base);
-                    remove(&*disk, &path)?;
-                    parity::remove(&*disk, &path);
+                    remove_all(&*disk, &super::segment::path_of(&directory, base))?;
                     continue;
                 }
                 let name = directory.display();
@@ -340,7 +344,14 @@ impl EventLog {
         for segment in segments {
             let (header, len) = (segment.header(), segment.synced());
             if len > 0 && !parity::is_covered(disk, segment.path(), &header, len) {
-                segment.check()?;
+                if let Err(e) = segment.check() {
+                    if e.reason() != Reason::DataCorrupt {
+                        return Err(e);
+                    }
+                    // It would be healed to what it is. Those behind it must not wait for that.
+                    tracing::error!(error = %e, "damage in the events; `verify --repair` heals what can be healed");
+                    continue;
+                }
                 parity::cover(disk, segment.path(), &header, &*segment.file()?, len)?;
                 if !self.read().segments.contains_key(&segment.base) {
                     // Retention took it meanwhile.
@@ -366,7 +377,7 @@ impl EventLog {
     pub fn pin(&self) -> Pinned {
         let state = self.read();
         let segments = state.segments.values().map(Arc::clone).collect();
-        Pinned { segments, oldest: state.oldest }
+        Pinned::new(segments, state.oldest)
     }
 
     /// Told of each newest number; `None` when the store is closed.
@@ -383,7 +394,9 @@ impl EventLog {
     pub fn first_since(&self, at: u64) -> Result<u64> {
         let (segments, oldest, head) = {
             let state = self.read();
-            (state.segments.values().map(Arc::clone).collect::<Vec<_>>(), state.oldest, state.head)
+            let first = state.segments.range(..=state.oldest).next_back().map_or(0, |(base, _)| *base);
+            let kept = state.segments.range(first..).map(|(_, segment)| Arc::clone(segment));
+            (kept.collect::<Vec<_>>(), state.oldest, state.head)
         };
         let mut from = 0;
         for (i, segment) in segments.iter().enumerate().skip(1) {
@@ -409,25 +422,30 @@ impl EventLog {
 
     /// Forgets events before a number, and removes segments that have none left.
     pub fn drop_before(&self, oldest: u64) -> Result<()> {
-        let removed: Vec<_> = {
+        let gone: Vec<_> = {
             let mut state = self.write();
             state.oldest = state.oldest.max(oldest);
-            let ends: Vec<(u64, u64)> = state.segments.iter().map(|(base, s)| (*base, s.next())).collect();
-            let last = ends.last().map(|(base, _)| *base);
-            let gone = ends.iter().filter(|(base, next)| *next <= oldest && Some(*base) != last);
-            gone.filter_map(|(base, _)| state.segments.remove(base)).collect()
+            let nexts = state.segments.keys().skip(1);
+            let gone = state.segments.values().zip(nexts).filter(|(_, next)| **next <= oldest);
+            gone.map(|(segment, _)| Arc::clone(segment)).collect()
         };
-        for segment in &removed {
-            // An export may still read it.
-            if Arc::strong_count(segment) > 1 {
-                segment.hold()?;
+        let disk = &*self.files.disk;
+        // One after the other, and the next one only when the one before is gone for good: whatever an error or a power cut
+        // leaves has no gap, and is seen to the next time.
+        for segment in gone {
+            let path = segment.path();
+            if disk.exists(path).map_err(|e| failed("look for", path, &e))? {
+                // An export may still read it.
+                if Arc::strong_count(&segment) > 2 {
+                    segment.hold()?;
+                }
+                self.files.forget(segment.base);
+                remove(disk, path)?;
             }
-            self.files.forget(segment.base);
-            remove(&*self.files.disk, segment.path())?;
-            // One after the other, so that whatever a power cut leaves has no gap.
             self.files.disk.sync_directory(&self.directory).map_err(|e| failed("sync", &self.directory, &e))?;
-            super::index::remove(&*self.files.disk, segment.path());
-            parity::remove(&*self.files.disk, segment.path());
+            self.write().segments.remove(&segment.base);
+            super::index::remove(disk, path);
+            parity::remove(disk, path);
         }
         Ok(())
     }
@@ -436,24 +454,6 @@ impl EventLog {
     pub fn bytes(&self) -> (u64, u64) {
         let state = self.read();
         (state.segments.values().map(|s| s.len()).sum(), state.ring.bytes() as u64)
-    }
-}
-
-/// The events of one moment.
-pub struct Pinned {
-    segments: Vec<Arc<Segment>>,
-    /// The oldest of them.
-    pub oldest: u64,
-}
-
-impl Pinned {
-    /// Events after a number, of one segment; none if there are no more.
-    pub fn events(&self, after: u64, limit: usize, bytes_max: usize) -> Result<Vec<EventFrame>> {
-        let found = self.segments.partition_point(|s| s.base <= after + 1);
-        match found.checked_sub(1) {
-            Some(i) => self.segments[i].events(after, limit, bytes_max),
-            None => Ok(Vec::new()),
-        }
     }
 }
 
@@ -485,4 +485,12 @@ pub fn paths(disk: &dyn Disk, directory: &Path) -> Result<Vec<(u64, PathBuf)>> {
 
 fn remove(disk: &dyn Disk, path: &Path) -> Result<()> {
     disk.remove(path).map_err(|e| failed("remove", path, &e))
+}
+
+/// With what lies beside it.
+fn remove_all(disk: &dyn Disk, path: &Path) -> Result<()> {
+    remove(disk, path)?;
+    super::index::remove(disk, path);
+    parity::remove(disk, path);
+    Ok(())
 }

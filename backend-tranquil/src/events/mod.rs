@@ -7,8 +7,10 @@ mod entry;
 mod files;
 mod index;
 mod log;
+mod pinned;
 mod ring;
 mod segment;
 
-pub use log::{EventLog, EventOptions, Pinned, paths};
+pub use log::{EventLog, EventOptions, paths};
+pub use pinned::Pinned;
 pub use segment::sound_bytes;

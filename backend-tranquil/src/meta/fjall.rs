@@ -13,7 +13,7 @@ use bytes::Bytes;
 use fjall::config::{BlockSizePolicy, BloomConstructionPolicy, FilterPolicy, FilterPolicyEntry, PinningPolicy};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Snapshot};
 
-use crate::io::Disk;
+use crate::io::{Disk, is_short};
 
 use super::kept::Kept;
 use super::{MetaKv, MetaSnapshot, Pairs};
@@ -76,7 +76,7 @@ fn closed() -> Error {
 fn failed(what: &str, error: &fjall::Error) -> Error {
     let reason = match error {
         fjall::Error::Io(e) | fjall::Error::Storage(fjall::LsmError::Io(e)) => match e.kind() {
-            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Reason::StorageFull,
+            _ if is_short(e) => Reason::StorageFull,
             std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::NotFound => {
                 Reason::DataCorrupt
             }

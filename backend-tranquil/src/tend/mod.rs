@@ -104,8 +104,9 @@ pub async fn sweep(
         match run.part(part, &mut progress).await {
             Ok(true) => {}
             Ok(false) => return Ok(run.total),
-            // What is damaged stays damaged until somebody sees to it; everything else must not wait for that.
-            Err(e) if matches!(e.reason(), Reason::DataCorrupt | Reason::ReadFailed) => {
+            // What is damaged stays damaged until somebody sees to it, and what needs space may wait for what another part
+            // frees: everything else must not wait for that.
+            Err(e) if matches!(e.reason(), Reason::DataCorrupt | Reason::ReadFailed | Reason::StorageFull) => {
                 tracing::error!(error = %e, "{} stands still", part.name());
                 run.total.held.push(format!("{} stands still: {e}", part.name()));
             }

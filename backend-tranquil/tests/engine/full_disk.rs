@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::common::disk::{Fault, FaultDisk, Faults};
 use crate::common::story::copy;
@@ -154,6 +155,72 @@ async fn a_directory_without_room_for_the_next_log_file_stops_nothing() {
         town.goes_on().await;
         assert!(files() > before, "{fault:?}: it was tried again");
     }
+}
+
+/// Whoever takes all descriptors, a crowd of idle connections for instance, gives them back some time.
+#[tokio::test]
+async fn descriptors_that_run_out_stop_nothing() {
+    let (dir, faults) = (tempfile::tempdir().unwrap(), Arc::<Faults>::default());
+    let mut town = town(dir.path(), &faults).await;
+    faults.set(Some(Fault::Descriptors));
+    assert!(town.fill().await > 0, "what is open takes on");
+    let error = town.post().await.unwrap_err();
+    assert!(error.detail().contains("os error 24"), "the cause is told: {error}");
+    faults.set(None);
+    town.goes_on().await;
+}
+
+/// Nobody waits while it is tried again and again whether the reserve can be had.
+#[tokio::test]
+async fn a_reserve_that_cannot_be_cut_keeps_nobody_waiting() {
+    let (dir, faults) = (tempfile::tempdir().unwrap(), Arc::<Faults>::default());
+    // The log is what finds no space first, not memory.
+    let roomy = Options { memtable_bytes_max: 4 << 20, ..options(dir.path()) };
+    let mut town = Town::new(disk(&faults), roomy).await;
+    faults.set(Some(Fault::Cut("reserve")));
+    faults.quota(Some(0));
+    town.fill().await;
+    let put = |n: u32| {
+        let mut row = Row::new(RowKind::Session, n.to_be_bytes(), vec![7; 4_000]);
+        row.expires_at = Some(Micros(2_000 * HOUR));
+        Op::PutRow { row, expect: Expect::Any }
+    };
+    for n in 0..10_000 {
+        let answer = tokio::time::timeout(Duration::from_secs(60), town.apply(0, vec![put(n)])).await;
+        match answer {
+            Ok(Ok(())) => {}
+            Ok(Err(e)) => {
+                assert_eq!(e.reason(), Reason::StorageFull, "{e}");
+                break;
+            }
+            Err(_) => {
+                // So that the store comes to its end.
+                faults.set(None);
+                faults.quota(None);
+                panic!("write {n} has no answer");
+            }
+        }
+    }
+    town.check().await;
+    faults.set(None);
+    faults.quota(None);
+    town.goes_on().await;
+}
+
+/// What an account leaves behind is swept when it is drained, and there is no room for that: old events go all the same.
+#[tokio::test]
+async fn events_go_although_another_part_finds_no_space() {
+    let (dir, faults) = (tempfile::tempdir().unwrap(), Arc::<Faults>::default());
+    let mut town = Town::new(disk(&faults), Options { log_file_bytes: 1 << 20, ..options(dir.path()) }).await;
+    town.apply(3, vec![Op::DeleteAccount]).await.unwrap();
+    town.clock.set(Micros(1_000 * HOUR + 200 * HOUR));
+    faults.set(Some(Fault::NoRoom("")));
+    let report = town.store.sweep(usize::MAX).await.unwrap();
+    assert!(report.events > 0, "{report:?}");
+    assert!(report.held.iter().any(|held| held.contains("became invisible")), "{:?}", report.held);
+    faults.set(None);
+    let report = town.store.sweep(usize::MAX).await.unwrap();
+    assert!(report.done && report.held.is_empty() && report.entries > 0, "{report:?}");
 }
 
 /// Nothing can be drained: memory is bounded, nobody waits for ever, and closing comes to its end.

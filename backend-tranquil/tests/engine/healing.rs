@@ -368,3 +368,32 @@ async fn a_crash_while_healing_loses_nothing() {
         assert_eq!(left, 0, "after {changes} changes: something unfinished stays");
     }
 }
+
+/// What is rotten gets no sidecar, for it would be healed to what it is. All that is written after it gets its own.
+#[tokio::test]
+async fn a_rotten_file_keeps_no_other_from_its_sidecar() {
+    for (room, ending) in [("log", "log"), ("events", "segment")] {
+        let dir = tempfile::tempdir().unwrap();
+        closed_story(small(dir.path()), 60).await;
+        let rotten = with_ending(&dir.path().join(room), ending).remove(1);
+        without_derived(dir.path());
+        fs::remove_file(rotten.with_extension("parity")).unwrap();
+        let middle = fs::metadata(&rotten).unwrap().len() / 2;
+        // A copy of the metadata is newer than that: nothing reads it again but for its sidecar.
+        let options = || Options { snapshot_log_bytes_min: 1 << 40, ..small(dir.path()) };
+        let store = Tranquil::open(options()).unwrap();
+        store.close().await.unwrap();
+        fs::remove_file(rotten.with_extension("parity")).unwrap_or_default();
+        change(&rotten, middle as usize, 1);
+        let store = Tranquil::open(options()).unwrap();
+        let mut dave = Person::create(&*store, "dave", 500_000_000).await.unwrap();
+        for i in 0..120 {
+            dave.post(&*store, &format!("later {i}")).await.unwrap();
+        }
+        store.checkpoint().await.unwrap();
+        store.close().await.unwrap();
+        let files = with_ending(&dir.path().join(room), ending);
+        let without: Vec<_> = files.iter().filter(|path| !path.with_extension("parity").exists()).collect();
+        assert_eq!(without, [&rotten], "of {} files", files.len());
+    }
+}

@@ -1,15 +1,18 @@
 //! Sweeps: work in proportion to what is swept, and damage in one place does not hold up the rest (promise M1).
 
 use std::fs;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::common::story::{Person, key, small, with_ending};
+use crate::common::disk::{Fault, FaultDisk, Faults};
+use crate::common::story::{Person, key, small, with_ending, write_story};
 use crate::stepped_store::Stepped;
 use backend_api::{
-    AccountName, Accounts, Did, Maintenance, Micros, Mutation, Op, Row, RowKey, RowKind, Rows, SnapshotItem,
-    SweepReport, Writes,
+    AccountName, Accounts, Did, Firehose, Maintenance, Micros, Mutation, Op, Row, RowKey, RowKind, Rows, Seq,
+    SnapshotItem, SweepReport, Writes,
 };
-use backend_tranquil::Options;
+use backend_tranquil::io::Env;
+use backend_tranquil::{Options, Tranquil};
 use conformance::scene::{blob_cid, did};
 use conformance::{create_account, snapshot};
 
@@ -116,4 +119,37 @@ fn a_rotten_log_file_holds_up_the_release_of_history_and_nothing_else() {
     assert_eq!(db.run(db.store.account(&AccountName::Did(did("bob")))).unwrap(), None);
     let left = db.run(db.store.sweep(100_000)).unwrap();
     assert_eq!((left.rows, left.events, left.blocks, left.held), (0, 0, 0, report.held));
+}
+
+/// A segment that could not be removed is removed the next time, before any that is newer: between two that are left none
+/// is missing.
+#[tokio::test]
+async fn a_removal_of_events_that_failed_leaves_no_gap() {
+    let dir = tempfile::tempdir().unwrap();
+    let faults = Arc::<Faults>::default();
+    let env = Env { disk: Arc::new(FaultDisk(Arc::clone(&faults))), ..Env::real() };
+    let options = || Options { event_retention_us: 0, ..small(dir.path()) };
+    let store = Tranquil::open_in(env, options()).unwrap();
+    write_story(&*store, 120).await;
+    store.checkpoint().await.unwrap();
+    let segments = || with_ending(&dir.path().join("events"), "segment");
+    let (before, first) = (segments(), fs::read(&segments()[0]).unwrap());
+    faults.set(Some(Fault::Directory("events")));
+    let report = store.sweep(40).await.unwrap();
+    assert_eq!(report.held.len(), 1, "{report:?}");
+    assert!(report.held[0].contains("the retention of events stands still"), "{report:?}");
+    assert_eq!(segments().len(), before.len() - 1, "and only the oldest was tried");
+    let report = store.sweep(40).await.unwrap();
+    assert_eq!(report.held, Vec::<String>::new());
+    assert!(segments().len() < before.len() - 2);
+    store.checkpoint().await.unwrap();
+    store.close().await.unwrap();
+    // One that came back with the power: what the store forgot before it was closed stays forgotten.
+    fs::write(&before[0], first).unwrap();
+    let store = Tranquil::open(Options { event_retention_us: 1 << 50, ..options() }).unwrap();
+    let window = store.event_window().await.unwrap();
+    let events = store.events(Seq::new(window.oldest.get() - 1).unwrap(), 1_000, 1 << 20).await.unwrap();
+    assert_eq!(events.len() as u64, window.head.get() - window.oldest.get() + 1);
+    assert!(!before[0].exists());
+    store.close().await.unwrap();
 }

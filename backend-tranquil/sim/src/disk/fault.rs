@@ -255,7 +255,7 @@ impl Fault {
             Self::Interrupted => io::ErrorKind::Interrupted.into(),
             Self::NoSpace | Self::IngestFull | Self::IngestFullDone => io::ErrorKind::StorageFull.into(),
             Self::Quota => io::ErrorKind::QuotaExceeded.into(),
-            Self::Descriptors => io::Error::other("too many open files"),
+            Self::Descriptors => io::Error::from_raw_os_error(24),
             _ => io::Error::other("input/output error"),
         }
     }

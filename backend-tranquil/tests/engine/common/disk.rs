@@ -23,6 +23,10 @@ pub enum Fault {
     Rename(&'static str),
     /// The next sync of the directory finds no space.
     Directory(&'static str),
+    /// There are no descriptors: nothing is opened.
+    Descriptors,
+    /// Files cannot be cut.
+    Cut(&'static str),
     /// Writes change one byte on their way. Of files that have this in their path.
     Flip(&'static str),
 }
@@ -105,6 +109,10 @@ impl Faults {
         }
     }
 
+    fn descriptor(&self) -> io::Result<()> {
+        if self.is(|f| f == Fault::Descriptors) { Err(rustix::io::Errno::MFILE.into()) } else { Ok(()) }
+    }
+
     fn is(&self, test: impl Fn(Fault) -> bool) -> bool {
         self.fault.lock().unwrap().is_some_and(test)
     }
@@ -138,9 +146,11 @@ impl FaultDisk {
 
 impl Disk for FaultDisk {
     fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        self.0.descriptor()?;
         Ok(self.wrap(path, RealDisk.open(path)?))
     }
     fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        self.0.descriptor()?;
         let name = path.display().to_string();
         if self.0.is(|f| matches!(f, Fault::NoRoom(end) if name.ends_with(end))) {
             return Err(io::ErrorKind::StorageFull.into());
@@ -174,6 +184,7 @@ impl Disk for FaultDisk {
         RealDisk.create_directory(path)
     }
     fn sync_directory(&self, path: &Path) -> io::Result<()> {
+        self.0.descriptor()?;
         if self.0.is(|f| matches!(f, Fault::Directory(end) if path.ends_with(end))) {
             self.0.set(None);
             return Err(io::ErrorKind::StorageFull.into());
@@ -252,6 +263,9 @@ impl File for FaultFile {
         self.file.len()
     }
     fn set_len(&self, len: u64) -> io::Result<()> {
+        if self.faults.is(|f| matches!(f, Fault::Cut(end) if self.name.ends_with(end))) {
+            return Err(io::Error::other("a cut that fails"));
+        }
         self.faults.shrink(&self.size, len);
         self.file.set_len(len)
     }
