@@ -99,6 +99,16 @@ pub fn open_strained(config: &StorageConfig) -> Result<Arc<dyn Backend>> {
     Ok(backend_tranquil::Tranquil::open(options)?)
 }
 
+/// Opens the configuration's embedded store without memory for blocks that were read, so that each is asked of the system: for
+/// measurements. Blocks.
+///
+/// # Errors
+/// Those of the engine.
+pub fn open_without_hot_blocks(config: &StorageConfig) -> Result<Arc<dyn Backend>> {
+    let options = backend_tranquil::Options { hot_bytes: 0, ..tranquil(&config.tranquil)? };
+    Ok(backend_tranquil::Tranquil::open(options)?)
+}
+
 /// With less, the newest events' slice would not hold one of the largest frames.
 const MEMORY_MIB_MIN: u32 = 96;
 

@@ -28,6 +28,9 @@ use crate::options::Options;
 use crate::runtime::{Pool, Runtime};
 use crate::tend::Tender;
 
+/// More blocks than these are not read by the caller's thread, wherever they are.
+const AT_ONCE_BLOCKS_MAX: usize = 8;
+
 /// An open store.
 ///
 /// Everything acknowledged is durable. Dropping it, or [`close`](backend_api::Maintenance::close), drains it and lets the
@@ -95,11 +98,13 @@ impl Tranquil {
             Ok(places) => places?,
             Err(missed) => return self.read(move |shared| bytes_at(shared, &shared.point(&read, missed)?)).await,
         };
-        let hot = |place: &Option<(Cid, Place)>| match place {
-            Some((cid, _)) => self.shared.hot_block(cid).map(|bytes| Some((*cid, bytes))),
+        let is_many = places.len() > AT_ONCE_BLOCKS_MAX;
+        let at_once = |place: &Option<(Cid, Place)>| match place {
+            Some((cid, _)) if is_many => self.shared.hot_block(cid).map(|bytes| Some((*cid, bytes))),
+            Some((cid, place)) => self.shared.block_at_once(*place, cid).map(|bytes| Some((*cid, bytes))),
             None => Some(None),
         };
-        match places.iter().map(hot).collect() {
+        match places.iter().map(at_once).collect() {
             Some(blocks) => Ok(blocks),
             None => self.read(move |shared| bytes_at(shared, &places)).await,
         }

@@ -20,6 +20,9 @@ use crate::log::{LogFiles, Position};
 use crate::meta::{Layers, Memtable, MetaKv, MetaSnapshot};
 use crate::options::Options;
 
+/// A longer block is read by a thread that may take its time.
+const AT_ONCE_BYTES_MAX: usize = 64 << 10;
+
 /// State of an open store.
 pub struct Shared {
     pub env: Env,
@@ -202,6 +205,20 @@ impl Shared {
     pub fn hot_block(&self, cid: &Cid) -> Option<Bytes> {
         let block = self.hot.get(cid)?;
         Counters::add(&self.counters.hot_hits, 1);
+        Some(block)
+    }
+
+    /// A block's bytes, if memory or the system has them, and they are few: a thread that may not wait copies and checks them.
+    pub fn block_at_once(&self, place: Place, cid: &Cid) -> Option<Bytes> {
+        if let Some(block) = self.hot_block(cid) {
+            return Some(block);
+        }
+        if place.len as usize > AT_ONCE_BYTES_MAX {
+            return None;
+        }
+        let block = self.log.block_at_once(place, cid)?;
+        Counters::add(&self.counters.block_reads, 1);
+        self.hot.insert(*cid, block.clone());
         Some(block)
     }
 

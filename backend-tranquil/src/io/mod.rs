@@ -69,6 +69,10 @@ pub trait Disk: Send + Sync {
 pub trait File: Send + Sync {
     /// Reads up to `buf.len()` bytes; 0 at the end.
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// The same, if the system has the bytes in memory; `None` if it would have to wait for the disk, or does not tell.
+    fn read_at_once(&self, _buf: &mut [u8], _offset: u64) -> io::Result<Option<usize>> {
+        Ok(None)
+    }
     /// Writes all of `buf`.
     fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()>;
     /// Makes bytes and size durable (`fdatasync`).

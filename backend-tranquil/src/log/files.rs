@@ -107,6 +107,18 @@ impl LogFiles {
         })
     }
 
+    /// The same, if the file is open and the system has the bytes in memory. Nothing is waited for; whatever is not as it
+    /// should be is for [`LogFiles::block`].
+    pub fn block_at_once(&self, place: Place, cid: &Cid) -> Option<Bytes> {
+        let file = self.open.try_read().ok()?.get(&place.file).map(Arc::clone)?;
+        let mut frame = vec![0; BLOCK_PREFIX_BYTES + place.len as usize];
+        let read = file.read_at_once(&mut frame, place.offset).ok()??;
+        if read < frame.len() {
+            return None;
+        }
+        block_of(frame, cid).ok()
+    }
+
     /// The bytes of a block whose frame is damaged, if the file's sidecar tells what stood there.
     pub fn block_of_sidecar(&self, place: Place, cid: &Cid) -> Option<Bytes> {
         let len = BLOCK_PREFIX_BYTES + place.len as usize;

@@ -41,6 +41,8 @@ pub struct LogWriter {
     room: u64,
     /// The end of what was written of the file: cycles, and zeros for those to come.
     filled: u64,
+    /// Bytes of the cycle before.
+    last_bytes: usize,
     buffers: Vec<Vec<u8>>,
 }
 
@@ -114,7 +116,8 @@ impl LogWriter {
     /// Goes on at a position in a file that is there.
     pub fn resume(files: Arc<LogFiles>, at: Position, sizes: Sizes) -> Result<Self> {
         let file = files.get(at.file)?;
-        let mut log = Self { files, file, at, sizes, room: at.offset, filled: at.offset, buffers: Vec::new() };
+        let mut log =
+            Self { files, file, at, sizes, room: at.offset, filled: at.offset, last_bytes: 0, buffers: Vec::new() };
         // With little space left there is less room, and the first write finds out: opening matters more.
         if let Err(e) = log.claim(at.offset.max(sizes.file_bytes) + sizes.kept_bytes) {
             tracing::warn!(error = %e, "no space to preallocate the log file");
@@ -129,7 +132,7 @@ impl LogWriter {
         let next = NextFile::prepare(&files, before, sizes)?;
         let (file, room) = (Arc::clone(&next.file), next.room);
         let at = next.put_in_place(&files)?;
-        Ok(Self { files, file, at, sizes, room, filled: at.offset, buffers: Vec::new() })
+        Ok(Self { files, file, at, sizes, room, filled: at.offset, last_bytes: 0, buffers: Vec::new() })
     }
 
     pub const fn position(&self) -> Position {
@@ -187,11 +190,15 @@ impl LogWriter {
         Ok(Sealed { bytes: cycle.bytes, file: Arc::clone(&self.file), before, after: self.at })
     }
 
-    /// A small cycle that reaches beyond what was written brings zeros with it, for the next ones to overwrite: to sync what
-    /// overwrites takes no journal of the file system.
+    /// A small cycle after a small one that reaches beyond what was written brings zeros with it, for the next ones to
+    /// overwrite: to sync what overwrites takes no journal of the file system. Where large ones come between, one of them
+    /// would be all that overwrites them.
     fn fill(&mut self, cycle: &mut Cycle, end: u64) {
+        let bytes = cycle.bytes.len();
+        let is_small = bytes.max(self.last_bytes) <= FILLED_BY_BYTES_MAX;
+        self.last_bytes = bytes;
         if end > self.filled {
-            let ahead = if cycle.bytes.len() <= FILLED_BY_BYTES_MAX { FILLED_BYTES } else { 0 };
+            let ahead = if is_small { FILLED_BYTES } else { 0 };
             self.filled = (end + ahead).min(self.room);
             cycle.bytes.resize((self.filled - cycle.start) as usize, 0);
         }

@@ -88,6 +88,14 @@ async fn small_cycles_overwrite_and_large_ones_write_nothing_more() {
     let after = written().await;
     assert!(after.1 - before.1 >= 17, "what was brought holds two of them");
     assert_eq!(after.0 - before.0, after.2 - before.2);
+    // Turn about, as where a cycle takes most callers and the next one who came late.
+    let before = after;
+    for _ in 0..20 {
+        alice.post(&*store, "a late one").await.unwrap();
+        alice.post(&*store, &"b".repeat(100_000)).await.unwrap();
+    }
+    let after = written().await;
+    assert_eq!(after.0 - before.0, after.2 - before.2, "a large one would overwrite it all at once");
 }
 
 #[tokio::test]

@@ -4,13 +4,15 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use crate::common::disk::{FaultDisk, Faults};
 use crate::common::story::{Person, small};
 use crate::stepped_store::Stepped;
 use backend_api::{
-    AccountName, Accounts, At, BlockReads, Blocks, Changes, Did, Maintenance, Pos, RecordQuery, Records, Repos, RowKey,
-    RowKind, Rows, VerifyLevel,
+    AccountName, Accounts, At, BlockReads, Blocks, Changes, Cid, Did, Maintenance, Pos, RecordQuery, Records, Repos,
+    RowKey, RowKind, Rows, VerifyLevel,
 };
 use backend_tranquil::Options;
+use backend_tranquil::io::Env;
 use conformance::scene::{content, nsid, path};
 
 /// History is forgotten as soon as it is history.
@@ -88,7 +90,8 @@ fn verify_sees_one_state_whatever_is_committed_and_swept_meanwhile() {
 #[test]
 fn what_is_not_in_memory_is_read_by_threads_of_the_engine() {
     let dir = tempfile::tempdir().unwrap();
-    let db = Stepped::open(Options { hot_bytes: 1 << 20, ..small(dir.path()) });
+    let env = Env { disk: Arc::new(FaultDisk::default()), ..Env::real() };
+    let db = Stepped::open_in(env, Options { hot_bytes: 1 << 20, ..small(dir.path()) });
     let mut alice = db.run(Person::create(&*db.store, "alice", 0)).unwrap();
     db.run(alice.post(&*db.store, "a note")).unwrap();
     let (did, note) = (alice.repo.did.clone(), path("com.example.note/1"));
@@ -115,6 +118,39 @@ fn what_is_not_in_memory_is_read_by_threads_of_the_engine() {
     assert!(db.at_once(s.blocks(&did, &cid, Blocks::Live)).is_none());
     assert_eq!(db.kv.asked.gets.load(Ordering::SeqCst), gets, "nothing was read on this thread");
     assert!(db.run(s.record(&did, &note)).unwrap().is_some());
+}
+
+/// What the system has in memory takes no longer than what the store has, if it says so: a few small blocks, sound ones.
+#[test]
+fn blocks_that_the_system_has_in_memory_are_read_at_once() {
+    let (dir, faults) = (tempfile::tempdir().unwrap(), Arc::<Faults>::default());
+    let env = Env { disk: Arc::new(FaultDisk(Arc::clone(&faults))), ..Env::real() };
+    let db = Stepped::open_in(env, Options { hot_bytes: 0, memtable_bytes_max: 64 << 20, ..small(dir.path()) });
+    let mut alice = db.run(Person::create(&*db.store, "alice", 0)).unwrap();
+    let long = "long ".repeat(20_000);
+    let texts: Vec<String> = (1..7).map(|i| format!("note {i}")).chain([long]).collect();
+    for text in &texts {
+        db.run(alice.post(&*db.store, text)).unwrap();
+    }
+    let (did, s) = (alice.repo.did.clone(), &*db.store);
+    let cids: Vec<_> = texts.iter().map(|text| content(text).cid()).collect();
+    let read = |cids: &[Cid]| db.at_once(s.blocks(&did, cids, Blocks::Live)).map(|blocks| blocks.unwrap());
+    assert!(read(&cids[..1]).is_none(), "the system does not say");
+    faults.in_memory.store(true, Ordering::SeqCst);
+    for (cid, text) in cids.iter().zip(&texts).take(6) {
+        assert_eq!(read(&[*cid]).expect("at once"), [Some(content(text).bytes)]);
+    }
+    assert_eq!(read(&cids[..6]).expect("at once").len(), 6);
+    assert!(read(&cids[6..]).is_none(), "a long one");
+    assert!(read(&cids[..6].repeat(2)).is_none(), "many");
+    // What is damaged there is not served, but looked at by those who can heal it.
+    let log = dir.path().join("log/0000000001.log");
+    let mut bytes = std::fs::read(&log).unwrap();
+    let at = bytes.windows(6).position(|window| window == b"note 3").unwrap();
+    bytes[at] ^= 1;
+    std::fs::write(&log, bytes).unwrap();
+    assert!(read(&cids[2..3]).is_none());
+    assert!(db.run(s.blocks(&did, &cids[2..3], Blocks::Live)).is_err());
 }
 
 /// The feed is read while log files are sealed and begun under it.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use backend_api::{Backend, Result};
 
-use super::{Common, failed};
+use super::{Common, blocking, failed};
 use crate::cli::opened;
 use crate::config::{BackendName, Config, StorageConfig};
 
@@ -64,6 +64,18 @@ impl Scratch {
     /// Those of the engine.
     pub async fn open(&self) -> Result<Arc<dyn Backend>> {
         opened(self.config.clone()).await
+    }
+
+    /// Opens its store, if it is one of the embedded engine, with no blocks in memory.
+    ///
+    /// # Errors
+    /// Those of the engine.
+    pub async fn open_without_hot_blocks(&self) -> Result<Option<Arc<dyn Backend>>> {
+        if self.config.storage.backend != BackendName::Tranquil {
+            return Ok(None);
+        }
+        let storage = self.config.storage.clone();
+        blocking(move || crate::storage::open_without_hot_blocks(&storage)).await.map(Some)
     }
 }
 

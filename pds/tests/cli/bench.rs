@@ -60,7 +60,7 @@ fn events_are_appended_delivered_and_caught_up_with() {
 #[test]
 fn reads_are_hot_cached_and_cold() {
     let report = bench(&["reads", "--commits", "500"]);
-    for kind in ["hot", "page_cached", "cold"] {
+    for kind in ["hot", "page_cached", "opened", "cold"] {
         has(&report[kind], &SUMMARY);
     }
 }
