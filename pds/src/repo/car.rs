@@ -11,8 +11,10 @@ use backend_api::{Cid, Error, Reason, Result, car, limits};
 use bytes::Bytes;
 use futures::stream::{self, Stream, StreamExt, TryStreamExt};
 
-/// Blocks that are read and sent at a time.
-const BATCH_BLOCKS: usize = 128;
+/// Blocks that are read and sent at a time. Each may have a megabyte.
+const BATCH_BLOCKS: usize = 16;
+/// Bytes of blocks that are read and sent at a time, where their lengths are known; one block more may be among them.
+const BATCH_BYTES: usize = 1024 * 1024;
 /// Bytes that a piece of the answer grows to.
 const PIECE_BYTES: usize = 64 * 1024;
 
@@ -48,19 +50,41 @@ pub fn rooted(root: Cid, found: Vec<(Cid, Bytes)>) -> impl Stream<Item = Result<
     file(car::header(root), stream::iter(found.into_iter().map(Ok)))
 }
 
-/// A file of some blocks, without a root.
-pub fn rootless(found: Vec<(Cid, Bytes)>) -> impl Stream<Item = Result<Bytes>> {
+/// A file of some blocks with their lengths, without a root.
+pub fn rootless<S: BlockSource + 'static>(source: S, asked: Vec<(Cid, usize)>) -> impl Stream<Item = Result<Bytes>> {
     let mut cbor = Writer::new();
     cbor.map(2).text("roots").array(0).text("version").uint(1);
     let cbor = cbor.into_bytes();
     let mut header = vec![cbor.len() as u8];
     header.extend_from_slice(&cbor);
-    file(header, stream::iter(found.into_iter().map(Ok)))
+    file(header, batches(Arc::new(source), by_length(&asked)))
+}
+
+fn by_length(asked: &[(Cid, usize)]) -> Vec<Vec<Cid>> {
+    let mut batches: Vec<Vec<Cid>> = Vec::new();
+    let mut room_bytes = 0;
+    for (cid, len) in asked {
+        match batches.last_mut().filter(|_| room_bytes > 0) {
+            Some(batch) => batch.push(*cid),
+            None => {
+                room_bytes = BATCH_BYTES;
+                batches.push(vec![*cid]);
+            }
+        }
+        room_bytes = room_bytes.saturating_sub((*len).max(1));
+    }
+    batches
 }
 
 fn blocks<S: BlockSource + 'static>(source: Arc<S>, cids: Vec<Cid>) -> impl Stream<Item = Result<(Cid, Bytes)>> {
     const { assert!(BATCH_BLOCKS <= limits::BLOCKS_ASKED_MAX) };
-    let batches: Vec<Vec<Cid>> = cids.chunks(BATCH_BLOCKS).map(<[Cid]>::to_vec).collect();
+    batches(source, cids.chunks(BATCH_BLOCKS).map(<[Cid]>::to_vec).collect())
+}
+
+fn batches<S: BlockSource + 'static>(
+    source: Arc<S>,
+    batches: Vec<Vec<Cid>>,
+) -> impl Stream<Item = Result<(Cid, Bytes)>> {
     stream::iter(batches)
         .then(move |batch| {
             let source = Arc::clone(&source);
@@ -104,6 +128,7 @@ mod tests {
 
     use backend_api::Reason;
     use backend_api::car::{CarEvent, CarReader};
+    use backend_api::tree::BlockMap;
 
     use super::super::testing::{Counting, repo};
     use super::*;
@@ -178,9 +203,19 @@ mod tests {
 
     #[tokio::test]
     async fn a_file_without_a_root_is_a_car_file() {
-        let block = Bytes::from_static(b"\xa0");
-        let cid = Cid::of_block(&block);
-        assert_eq!(read(rootless(vec![(cid, block)])).await.unwrap(), [cid]);
-        assert_eq!(read(rootless(vec![])).await.unwrap(), []);
+        let mut blocks = BlockMap::new();
+        let cid = blocks.put(Bytes::from_static(b"\xa0"));
+        assert_eq!(read(rootless(blocks.clone(), vec![(cid, 1)])).await.unwrap(), [cid]);
+        assert_eq!(read(rootless(blocks, vec![])).await.unwrap(), []);
+    }
+
+    #[test]
+    fn blocks_of_known_length_are_read_a_bounded_number_of_bytes_at_a_time() {
+        let asked = |lens: &[usize]| lens.iter().map(|len| (Cid::of_block(b"x"), *len)).collect::<Vec<_>>();
+        let sizes = |lens: &[usize]| by_length(&asked(lens)).iter().map(Vec::len).collect::<Vec<_>>();
+        assert_eq!(sizes(&[1_000_000; 9]), [2, 2, 2, 2, 1]);
+        assert_eq!(sizes(&[BATCH_BYTES, 1, BATCH_BYTES * 2, 5]), [1, 2, 1]);
+        assert_eq!(sizes(&[100; 1_000]), [1_000]);
+        assert!(sizes(&[]).is_empty());
     }
 }

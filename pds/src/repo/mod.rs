@@ -7,6 +7,7 @@ mod blocks;
 pub mod car;
 mod commit;
 pub mod data;
+pub mod json;
 mod links;
 pub mod record;
 #[cfg(test)]

@@ -76,14 +76,8 @@ async fn every_commit_of_a_random_history_can_be_checked_and_taken_back() {
     }
     assert!(checked > 110, "{checked} commits");
     let car = host.query("com.atproto.sync.getRepo", &[("did", alice.did.as_str())]).await.car();
-    let found: BTreeMap<String, u64> = car
-        .records()
-        .into_iter()
-        .map(|(path, cid)| {
-            let value = pds::repo::data::block_to_json(&car.block(&cid)).unwrap();
-            (path, value["n"].as_u64().unwrap())
-        })
-        .collect();
+    let found: BTreeMap<String, u64> =
+        car.records().into_iter().map(|(path, cid)| (path, car.json(&cid)["n"].as_u64().unwrap())).collect();
     assert_eq!(found, model);
 }
 

@@ -132,7 +132,7 @@ async fn a_record_comes_with_its_proof() {
         let lookup = tree::get(&car.blocks, car.commit().data, &path).await.unwrap();
         assert_eq!(lookup.value.is_some(), there, "{rkey}");
         if let Some(cid) = lookup.value {
-            assert_eq!(pds::repo::data::block_to_json(&car.block(&cid)).unwrap()["n"], 77);
+            assert_eq!(car.json(&cid)["n"], 77);
         }
         assert_eq!(car.cids.len(), 1 + lookup.proof.len() + usize::from(there), "the proof and no more");
     }

@@ -65,3 +65,65 @@ async fn bodies_have_a_limit() {
     let long = json!({"identifier": "a".repeat(100_000), "password": "x"});
     host.call("com.atproto.server.createSession", None, long).await.refused(413, "PayloadTooLarge");
 }
+
+/// Anybody may ask for records and blocks: what an answer holds in memory must not grow with what is asked for.
+#[tokio::test]
+async fn pages_of_large_records_end_early_and_miss_none() {
+    let host = Host::start().await;
+    let alice = host.join("alice").await;
+    let record = |n: usize| json!({"n": n, "pad": vec![0; if n.is_multiple_of(3) { 200_000 } else { 10 }]});
+    for n in 0..24 {
+        host.put(&alice, POST, &format!("k{n:02}"), record(n)).await;
+    }
+    for reverse in [true, false] {
+        let (mut seen, mut cursor) = (Vec::new(), None::<String>);
+        loop {
+            let reverse = reverse.to_string();
+            let mut params =
+                vec![("repo", "alice.test"), ("collection", POST), ("limit", "100"), ("reverse", &reverse)];
+            params.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
+            let answer = host.query("com.atproto.repo.listRecords", &params).await;
+            assert!(answer.body.len() < 1_500_000, "a page of {} bytes", answer.body.len());
+            let page = answer.json();
+            let records = page["records"].as_array().unwrap();
+            seen.extend(records.iter().map(|record| record["value"]["n"].as_u64().unwrap()));
+            assert!(!records.is_empty(), "after {seen:?}");
+            match page.get("cursor") {
+                Some(next) => cursor = Some(next.as_str().unwrap().to_owned()),
+                None => break,
+            }
+        }
+        let all: Vec<u64> = (0..24).collect();
+        assert_eq!(seen, if reverse { all } else { all.into_iter().rev().collect() }, "reverse={reverse}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_ends_with_the_last_record_and_gives_no_cursor() {
+    let host = Host::start().await;
+    let alice = host.join("alice").await;
+    for n in 0..17 {
+        host.put(&alice, POST, &format!("k{n:02}"), json!({"n": n})).await;
+    }
+    for (limit, count, goes_on) in [("16", 16, true), ("17", 17, false), ("100", 17, false), ("1", 1, true)] {
+        let params = [("repo", "alice.test"), ("collection", POST), ("limit", limit)];
+        let page = host.query("com.atproto.repo.listRecords", &params).await.json();
+        assert_eq!(page["records"].as_array().unwrap().len(), count, "limit {limit}");
+        assert_eq!(page.get("cursor").is_some(), goes_on, "limit {limit}");
+    }
+}
+
+#[tokio::test]
+async fn blocks_of_many_megabytes_are_given_by_cid() {
+    let host = Host::start().await;
+    let alice = host.join("alice").await;
+    let mut cids = Vec::new();
+    for n in 0..5 {
+        let written = host.create(&alice, POST, json!({"n": n, "text": "a".repeat(900_000)})).await;
+        cids.push(written["cid"].as_str().unwrap().to_owned());
+    }
+    let mut params = vec![("did", alice.did.as_str())];
+    params.extend(cids.iter().map(|cid| ("cids", cid.as_str())));
+    let car = host.query("com.atproto.sync.getBlocks", &params).await.car();
+    assert_eq!(car.cids.iter().map(ToString::to_string).collect::<Vec<_>>(), cids);
+}

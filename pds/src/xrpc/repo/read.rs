@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
 use backend_api::{Account, Record, RecordPath, RecordQuery};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -12,11 +14,15 @@ use super::{cid, nsid, rkey, uri};
 use crate::app::{App, visible};
 use crate::error::XrpcError;
 use crate::identity::document;
-use crate::repo::data;
+use crate::repo::json;
 use crate::xrpc::extract::Params;
 
 const LIMIT: usize = 50;
 const LIMIT_MAX: usize = 100;
+/// Bytes after which a page ends, whatever its limit: anybody may ask for pages, and a record has up to a megabyte.
+const PAGE_BYTES: usize = 1024 * 1024;
+/// Records that are read at a time.
+const BATCH_RECORDS: usize = 16;
 
 #[derive(Deserialize)]
 pub(super) struct GetRecord {
@@ -30,13 +36,17 @@ pub(super) struct GetRecord {
 pub(super) async fn get_record(
     State(app): State<Arc<App>>,
     Params(params): Params<GetRecord>,
-) -> Result<Json<Value>, XrpcError> {
+) -> Result<Response, XrpcError> {
     let path = RecordPath::new(&nsid(&params.collection)?, &rkey(&params.rkey)?);
     let wanted = cid("cid", params.cid.as_deref())?;
     let account = visible(app.named(&params.repo).await?)?;
     let record = app.backend.record(&account.did, &path).await?;
     match record.filter(|record| wanted.is_none_or(|cid| cid == record.cid)) {
-        Some(record) => Ok(Json(record_json(&account, &record)?)),
+        Some(record) => {
+            let mut text = Vec::new();
+            append_record(&mut text, &account, &record)?;
+            Ok(answer(text))
+        }
         None => Err(XrpcError::bad("RecordNotFound", format!("there is no such record at {}", uri(&account, &path)))),
     }
 }
@@ -54,7 +64,7 @@ pub(super) struct ListRecords {
 pub(super) async fn list_records(
     State(app): State<Arc<App>>,
     Params(params): Params<ListRecords>,
-) -> Result<Json<Value>, XrpcError> {
+) -> Result<Response, XrpcError> {
     let limit = params.limit.unwrap_or(LIMIT);
     if !(1..=LIMIT_MAX).contains(&limit) {
         return Err(XrpcError::invalid(format!("limit: {limit} is not 1 to {LIMIT_MAX}")));
@@ -66,13 +76,38 @@ pub(super) async fn list_records(
     };
     let account = visible(app.named(&params.repo).await?)?;
     let query = RecordQuery { collection, after, limit, reverse: !params.reverse.unwrap_or(false) };
-    let page = app.backend.records(&account.did, &query).await?;
-    let records = page.items.iter().map(|record| record_json(&account, record)).collect::<Result<Vec<_>, _>>()?;
-    let mut out = json!({"records": records});
-    if let Some(next) = page.next {
-        out["cursor"] = next.as_str().into();
+    page(&app, &account, query).await.map(answer)
+}
+
+/// A page as JSON: up to the limit, or until it is large enough, but at least one record if there is one.
+async fn page(app: &App, account: &Account, mut query: RecordQuery) -> Result<Vec<u8>, XrpcError> {
+    let mut text = br#"{"records":["#.to_vec();
+    let (begin, mut left) = (text.len(), query.limit);
+    let next = 'page: loop {
+        query.limit = left.min(BATCH_RECORDS);
+        let batch = app.backend.records(&account.did, &query).await?;
+        for (at, record) in batch.items.iter().enumerate() {
+            if text.len() > begin {
+                text.push(b',');
+            }
+            append_record(&mut text, account, record)?;
+            if text.len() >= PAGE_BYTES && at + 1 < batch.items.len() {
+                break 'page Some(record.path.rkey().parse()?);
+            }
+        }
+        left -= batch.items.len();
+        if left == 0 || text.len() >= PAGE_BYTES || batch.next.is_none() {
+            break batch.next;
+        }
+        query.after = batch.next;
+    };
+    text.push(b']');
+    if let Some(next) = &next {
+        text.extend_from_slice(br#","cursor":"#);
+        json::append_text(&mut text, next.as_str());
     }
-    Ok(Json(out))
+    text.push(b'}');
+    Ok(text)
 }
 
 #[derive(Deserialize)]
@@ -96,10 +131,15 @@ pub(super) async fn describe_repo(
     })))
 }
 
-fn record_json(account: &Account, record: &Record) -> Result<Value, XrpcError> {
-    Ok(json!({
-        "uri": uri(account, &record.path),
-        "cid": record.cid.to_string(),
-        "value": data::block_to_json(&record.bytes)?,
-    }))
+fn append_record(text: &mut Vec<u8>, account: &Account, record: &Record) -> Result<(), XrpcError> {
+    text.extend_from_slice(br#"{"uri":"#);
+    json::append_text(text, &uri(account, &record.path));
+    text.extend_from_slice(format!(r#","cid":"{}","value":"#, record.cid).as_bytes());
+    json::append_block(text, &record.bytes)?;
+    text.push(b'}');
+    Ok(())
+}
+
+fn answer(json: Vec<u8>) -> Response {
+    ([(CONTENT_TYPE, "application/json")], json).into_response()
 }

@@ -46,7 +46,7 @@ pub(super) async fn get_repo(
     }
 }
 
-/// `com.atproto.sync.getBlocks`
+/// `com.atproto.sync.getBlocks`: whether all are there is known before the first is read.
 pub(super) async fn get_blocks(
     State(app): State<Arc<App>>,
     Params(params): Params<Vec<(String, String)>>,
@@ -59,19 +59,21 @@ pub(super) async fn get_blocks(
         return Err(XrpcError::invalid(format!("cids: 1 to {CIDS_MAX} are needed")));
     }
     let (account, _) = repo(&app, did).await?;
-    let found = app.backend.blocks(&account.did, &cids, Blocks::Live).await?;
-    let mut blocks = Vec::with_capacity(found.len());
+    let found = app.backend.block_refs(&account.did, &cids, Blocks::Live).await?;
+    let mut asked = Vec::with_capacity(found.len());
     let mut missing = Vec::new();
-    for (cid, block) in cids.into_iter().zip(found) {
-        match block {
-            Some(bytes) => blocks.push((cid, bytes)),
+    for (cid, refs) in cids.into_iter().zip(found) {
+        match refs {
+            Some(refs) => asked.push((cid, refs.len as usize)),
             None => missing.push(cid.to_string()),
         }
     }
     if !missing.is_empty() {
         return Err(XrpcError::bad("BlockNotFound", format!("the repo does not have {}", missing.join(", "))));
     }
-    Ok(car::answer(car::rootless(blocks)))
+    // History: what a write takes out of the repo meanwhile was asked for before.
+    let source = RepoBlocks::new(Arc::clone(&app.backend), account.did, Blocks::History);
+    Ok(car::answer(car::rootless(source, asked)))
 }
 
 #[derive(Deserialize)]

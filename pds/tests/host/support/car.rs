@@ -5,6 +5,7 @@ use backend_api::car::{CarEvent, CarReader};
 use backend_api::tree::{self, BlockMap, CommitBlock};
 use bytes::Bytes;
 use futures::executor::block_on;
+use serde_json::Value;
 
 /// A CAR file that was read, every block hashed.
 #[derive(Debug)]
@@ -65,5 +66,13 @@ impl Car {
     #[track_caller]
     pub fn block(&self, cid: &Cid) -> Bytes {
         self.blocks.get(cid).unwrap_or_else(|| panic!("{cid} is there")).clone()
+    }
+
+    /// A record as the host shows it.
+    #[track_caller]
+    pub fn json(&self, cid: &Cid) -> Value {
+        let mut text = Vec::new();
+        pds::repo::json::append_block(&mut text, &self.block(cid)).unwrap();
+        serde_json::from_slice(&text).unwrap()
     }
 }
