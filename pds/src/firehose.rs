@@ -45,14 +45,18 @@ enum End {
 pub struct Subscriber {
     app: Arc<App>,
     socket: WebSocket,
-    heard: Instant,
+    /// When the next ping is due.
+    ping_at: Instant,
+    /// When the first ping went out that nothing was heard after: only who was asked can be silent.
+    unanswered: Option<Instant>,
 }
 
 impl Subscriber {
     /// Over a socket.
     #[must_use]
     pub fn new(app: Arc<App>, socket: WebSocket) -> Self {
-        Self { app, socket, heard: Instant::now() }
+        let ping_at = Instant::now() + app.timing.ping;
+        Self { app, socket, ping_at, unanswered: None }
     }
 
     /// Serves it until it goes, from where the events stood when it asked.
@@ -113,21 +117,30 @@ impl Subscriber {
                 Some(Ok(Message::Close(_))) | Some(Err(_)) | None => Err(End::Gone),
                 // Pings are answered by the socket itself.
                 Some(Ok(_)) => {
-                    self.heard = Instant::now();
+                    self.unanswered = None;
                     Ok(ControlFlow::Continue(()))
                 }
             },
             () = self.app.closing.clone().begun() => Err(End::Closing),
             woken = self.app.backend.wait_events(after) => woken.map(|_| ControlFlow::Break(())).map_err(End::from),
-            () = tokio::time::sleep(self.app.timing.ping) => {
-                if self.heard.elapsed() > self.app.timing.silence {
-                    return Err(End::Silent);
-                }
-                self.put(Message::Ping(Bytes::new())).await?;
-                self.flush().await?;
+            () = tokio::time::sleep_until(self.ping_at) => {
+                self.ping().await?;
                 Ok(ControlFlow::Continue(()))
             }
         }
+    }
+
+    /// Asks whether the consumer is still there, unless it has owed the answer for too long.
+    async fn ping(&mut self) -> Result<(), End> {
+        if self.unanswered.is_some_and(|since| since.elapsed() > self.app.timing.silence) {
+            return Err(End::Silent);
+        }
+        self.put(Message::Ping(Bytes::new())).await?;
+        self.flush().await?;
+        let now = Instant::now();
+        self.unanswered.get_or_insert(now);
+        self.ping_at = now + self.app.timing.ping;
+        Ok(())
     }
 
     async fn send(&mut self, frame: Bytes) -> Result<(), End> {

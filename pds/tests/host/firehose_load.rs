@@ -123,3 +123,41 @@ async fn a_slow_subscriber_costs_others_nothing() {
     let late = slow.up_to(head).await;
     assert!(late.into_iter().map(|frame| frame.bytes).collect::<Vec<_>>() == stored);
 }
+
+/// While events flow nobody has to say anything, however long that is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscriber_is_silent_only_if_it_was_pinged() {
+    let timing = Timing { ping: Duration::from_millis(500), silence: Duration::from_secs(1), ..Timing::default() };
+    let host = Arc::new(Host::start_with(true, "localhost", timing).await);
+    let mut firehose = host.subscribe(None).await;
+    let alice = host.join("alice").await;
+    let written = host.head().await;
+    let writer = Arc::clone(&host);
+    let writer = tokio::spawn(async move {
+        // Events at shorter intervals than pings, for longer than the host bears silence; then a pause of some pings.
+        let mut due = tokio::time::interval(timing.ping / 6);
+        for n in 0..20 {
+            due.tick().await;
+            writer.create(&alice, POST, json!({"n": n})).await;
+        }
+        tokio::time::sleep(timing.silence * 5 / 2).await;
+        writer.create(&alice, POST, json!({"text": "after the pause"})).await;
+    });
+    // Pings are answered while the next event is waited for.
+    let seen = firehose.up_to(written + 21).await;
+    assert_eq!(seen.len() as u64, written + 21);
+    writer.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscriber_that_answers_no_ping_is_ended() {
+    let timing = Timing { ping: Duration::from_millis(50), silence: Duration::from_millis(200), ..Timing::default() };
+    let host = Host::start_with(true, "localhost", timing).await;
+    // Whoever does not read does not answer.
+    let _dead = host.subscribe(None).await;
+    let mut subscribers = host.server.subscribers();
+    for count in [1, 0] {
+        let changed = tokio::time::timeout(Duration::from_secs(60), subscribers.wait_for(|now| *now == count)).await;
+        changed.expect("it comes, and the host gives it up").unwrap();
+    }
+}
