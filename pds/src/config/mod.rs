@@ -27,6 +27,8 @@ pub struct Config {
     pub data_directory: PathBuf,
     /// Port of the local did:plc directory of `serve --dev`; 0 takes a free one.
     pub dev_plc_port: u16,
+    /// Connections at the most, at least 1.
+    pub connections_max: u32,
     /// Where the data goes.
     pub storage: StorageConfig,
 }
@@ -39,6 +41,7 @@ impl Default for Config {
             hostname: "localhost".into(),
             data_directory: "./data".into(),
             dev_plc_port: 2582,
+            connections_max: 4_096,
             storage: StorageConfig::default(),
         }
     }

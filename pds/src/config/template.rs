@@ -18,6 +18,10 @@ data_directory = "./data"
 # `serve --dev` runs a local did:plc directory on this port.
 dev_plc_port = 2582
 
+# Connections at the most, those that follow the firehose included; more wait until one ends. Each takes a file descriptor:
+# where the process may open few files (`ulimit -n`), there are fewer, for 2,048 or half of them are left to the store.
+connections_max = 4096
+
 [storage]
 # "tranquil": embedded, nothing else to run. "postgres": over a database of yours.
 backend = "tranquil"

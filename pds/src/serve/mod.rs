@@ -1,6 +1,8 @@
 //! Listening, and ending in good order.
 
 mod banner;
+mod connections;
+mod descriptors;
 mod signals;
 mod upkeep;
 
@@ -9,13 +11,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use backend_api::Backend;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use self::connections::Connections;
 use crate::Failure;
 use crate::app::App;
 use crate::closing::Closing;
@@ -29,10 +31,12 @@ use crate::{cli, storage, xrpc};
 pub struct Timing {
     /// How long a subscriber may take for one message.
     pub send: Duration,
-    /// How long a quiet subscription goes without a ping.
+    /// How often a subscriber is pinged that has no events waiting.
     pub ping: Duration,
-    /// How long a subscriber may be silent: pings are answered.
+    /// How long a subscriber may leave pings unanswered.
     pub silence: Duration,
+    /// How long a connection may take for the head of a request, also of the next one.
+    pub head: Duration,
     /// How long requests that run have to end when the host does.
     pub end: Duration,
     /// How often the store is swept.
@@ -45,6 +49,7 @@ impl Default for Timing {
             send: Duration::from_secs(30),
             ping: Duration::from_secs(30),
             silence: Duration::from_secs(100),
+            head: Duration::from_secs(30),
             end: Duration::from_secs(10),
             sweep: Duration::from_secs(60),
         }
@@ -56,6 +61,7 @@ impl Default for Timing {
 /// # Errors
 /// Whatever keeps it from listening, and what goes wrong when the store is closed.
 pub fn run(config: Config, dev: bool) -> Result<(), Failure> {
+    descriptors::raise();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let ended = signals::ended()?;
@@ -99,8 +105,11 @@ impl Server {
     /// Starts to listen. The store stays open when the server stops.
     ///
     /// # Errors
-    /// If an address is taken, or the store cannot be read.
+    /// If an address is taken, the store cannot be read, or the configuration allows no connection.
     pub async fn start(config: &Config, backend: Arc<dyn Backend>, dev: bool, timing: Timing) -> Result<Self, Failure> {
+        if config.connections_max == 0 {
+            return Err("configuration: connections_max: 0 is less than 1".into());
+        }
         let listener = listen(config.listen()).await?;
         let plc_listener = if dev { Some(listen(config.listen_dev_plc()).await?) } else { None };
         let address = listener.local_addr()?;
@@ -108,11 +117,13 @@ impl Server {
         let (closing, closes) = Closing::new();
         let host = Host::new(&config.hostname, address.port(), dev)?;
         let app = Arc::new(App::new(Arc::clone(&backend), host, timing, closes.clone()).await?);
+        let connections = Connections::new(descriptors::connections(config.connections_max), timing.head);
+        let serve = |listener, router| tokio::spawn(connections.clone().serve(listener, router, closes.clone()));
         let mut tasks = vec![
-            serve(listener, xrpc::router(Arc::clone(&app)), closes.clone()),
+            serve(listener, xrpc::router(Arc::clone(&app))),
             tokio::spawn(upkeep::run(backend, timing.sweep, closes.clone())),
         ];
-        tasks.extend(plc_listener.map(|listener| serve(listener, directory::router(Arc::clone(&app)), closes)));
+        tasks.extend(plc_listener.map(|listener| serve(listener, directory::router(Arc::clone(&app)))));
         Ok(Self { address, plc_address, app, closing, tasks, timing })
     }
 
@@ -138,12 +149,4 @@ impl Server {
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
     TcpListener::bind(address).await.map_err(|e| format!("cannot listen on {address}: {e}").into())
-}
-
-fn serve(listener: TcpListener, router: Router, closing: Closing) -> JoinHandle<()> {
-    tokio::spawn(async move {
-        if let Err(e) = axum::serve(listener, router).with_graceful_shutdown(closing.begun()).await {
-            tracing::error!("serving ended: {e}");
-        }
-    })
 }

@@ -25,7 +25,11 @@ struct Serving {
 
 impl Serving {
     fn start(place: &Place, arguments: &[&str]) -> Self {
-        let mut child = pds(place, arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        Self::of(&mut pds(place, arguments))
+    }
+
+    fn of(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut banner = String::new();
         let mut out = BufReader::new(child.stdout.take().unwrap());
         while !banner.contains("listRecords") {
@@ -140,4 +144,26 @@ fn a_wrong_configuration_is_refused_by_name() {
     let said = refused(&mut pds(&place, &["serve", "--config", "none.toml"]));
     assert!(said.contains("none.toml"), "{said}");
     assert!(!place.directory().join("data").exists(), "nothing was made");
+}
+
+/// Idle connections must not take the descriptors that the store needs for its files.
+#[test]
+fn it_takes_all_descriptors_that_it_may_have() {
+    let place = Place::new_blocking();
+    let program = pds(&place, &["serve", "--dev"]);
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "ulimit -S -n 128 && exec \"$0\" serve --dev", env!("CARGO_BIN_EXE_pds")]);
+    limited.current_dir(place.directory());
+    for (name, value) in program.get_envs() {
+        match value {
+            Some(value) => limited.env(name, value),
+            None => limited.env_remove(name),
+        };
+    }
+    let serving = Serving::of(&mut limited);
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", serving.child.id())).unwrap();
+    let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let bounds: Vec<&str> = files.split_whitespace().filter(|word| word.parse::<u64>().is_ok()).collect();
+    assert_eq!(bounds[0], bounds[1], "soft and hard: {files}");
+    serving.end("-TERM");
 }

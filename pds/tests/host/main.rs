@@ -3,6 +3,7 @@
 mod accounts;
 mod batches;
 mod commits;
+mod connections;
 #[path = "../engine/mod.rs"]
 mod engine;
 mod export;

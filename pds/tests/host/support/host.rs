@@ -44,6 +44,14 @@ impl Host {
         Self::start_on(backend, place, &config, dev, timing).await
     }
 
+    /// On a store of its own, with room for some connections.
+    pub async fn start_bounded(connections_max: u32, timing: Timing) -> Self {
+        let place = Arc::new(Place::new().await);
+        let config = Config { connections_max, ..config(&place, "localhost") };
+        let backend = pds::storage::open(&config.storage).await.unwrap();
+        Self::start_on(backend, place, &config, true, timing).await
+    }
+
     /// On the model, whose clock can be set.
     pub async fn start_on_model(options: conformance::Options, clock: Arc<ManualClock>) -> Self {
         let place = Arc::new(Place::new().await);
