@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use backend_api::{Account, AccountName, AccountStatus, Backend, Did};
+use backend_api::{Account, AccountName, AccountStatus, Backend, Did, Mutation, Receipt};
 use tokio::sync::watch;
 
 use crate::auth::password::Passwords;
 use crate::auth::token::Tokens;
+use crate::clock::HostClock;
 use crate::closing::Closing;
 use crate::error::XrpcError;
 use crate::identity::host::Host;
@@ -22,6 +23,8 @@ pub struct App {
     pub backend: Arc<dyn Backend>,
     /// How the network knows this host.
     pub host: Host,
+    /// What time it is.
+    pub clock: HostClock,
     /// Signs and reads tokens.
     pub tokens: Tokens,
     /// Hashes passwords.
@@ -57,6 +60,7 @@ impl App {
             rotation_key: secrets.rotation,
             backend,
             host,
+            clock: HostClock::default(),
             passwords: Passwords::default(),
             tids: TidClock::default(),
             turns: Turns::default(),
@@ -64,6 +68,16 @@ impl App {
             subscribers: watch::Sender::new(0),
             closing,
         })
+    }
+
+    /// Gives the store a mutation, and takes the time from it. All of the host's own come this way.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn apply(&self, mutation: Mutation) -> backend_api::Result<Receipt> {
+        let receipt = self.backend.apply(mutation).await?;
+        self.clock.heard(receipt.at);
+        Ok(receipt)
     }
 
     /// The account of a DID, whatever its status.

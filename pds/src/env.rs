@@ -2,7 +2,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "the host's room of time and randomness")]
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use backend_api::{IdempotencyKey, Micros};
 
@@ -11,6 +11,13 @@ use backend_api::{IdempotencyKey, Micros};
 pub fn now() -> Micros {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Micros(u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX))
+}
+
+/// How long the machine runs, by a clock that nobody can set and that does not stop while it sleeps.
+#[must_use]
+pub fn since_boot() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Duration::try_from(time).unwrap_or_default()
 }
 
 /// Bytes that nobody can guess.

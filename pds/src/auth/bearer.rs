@@ -10,7 +10,6 @@ use backend_api::Account;
 use super::session;
 use super::token::{Claims, Refused, Scope};
 use crate::app::App;
-use crate::env;
 use crate::error::XrpcError;
 
 /// The account that an access token of an open session speaks for.
@@ -56,7 +55,7 @@ fn claims(parts: &Parts, app: &App, scope: Scope) -> Result<Option<Claims>, Xrpc
     let Some((_, token)) = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")) else {
         return Err(XrpcError::unauthorized("InvalidToken", "Authorization: not of the form Bearer token"));
     };
-    match app.tokens.read(scope, token.trim(), env::now().0 / 1_000_000) {
+    match app.tokens.read(scope, token.trim(), app.clock.now_s()) {
         Ok(claims) => Ok(Some(claims)),
         Err(Refused::Expired) => Err(XrpcError::bad("ExpiredToken", "the token has expired")),
         Err(Refused::Invalid) => Err(XrpcError::bad("InvalidToken", "the token is not one of this host for this use")),

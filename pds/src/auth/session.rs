@@ -9,6 +9,7 @@ use data_encoding::BASE32_NOPAD;
 use serde::{Deserialize, Serialize};
 
 use super::token::{Claims, Scope, Tokens};
+use crate::app::App;
 use crate::env;
 use crate::error::XrpcError;
 
@@ -17,7 +18,9 @@ const REFRESH_S: u64 = 90 * 86_400;
 /// How long a used refresh token may be used again.
 const GRACE_S: u64 = 2 * 3_600;
 const MICROS: u64 = 1_000_000;
-/// Refreshes of one token that may collide before one gives up.
+/// The store's time may be so much later than was assumed when a session was written; else too little of its time is left.
+const LATE_S: u64 = 300;
+/// Refreshes of one token that may collide, and sessions that may be written too early, before one gives up.
 const ATTEMPTS_MAX: usize = 4;
 /// Refresh tokens of one session that are deleted at once.
 const TOKENS_MAX: usize = 1_000;
@@ -56,14 +59,37 @@ pub fn open(tokens: &Tokens, did: &Did, now: Micros) -> (Issued, Vec<Op>) {
     (issue(tokens, did, &session, &refresh, now), ops)
 }
 
+/// Writes a new session. If the store's time turns out to be far later than this host took it to be, what was written has
+/// expired, and another one is written.
+///
+/// # Errors
+/// Those of the store.
+pub async fn create(app: &App, did: &Did) -> Result<Issued, XrpcError> {
+    for _ in 0..ATTEMPTS_MAX {
+        let now = app.clock.now();
+        let (issued, ops) = open(&app.tokens, did, now);
+        let receipt = app.apply(mutation(did, ops)).await?;
+        if !is_late(now, receipt.at) {
+            return Ok(issued);
+        }
+    }
+    Err(XrpcError::busy("the time of the store runs away"))
+}
+
+/// True if a store that took something `at` judges what was written for `now` by too different a time.
+#[must_use]
+pub fn is_late(now: Micros, at: Micros) -> bool {
+    at.0.saturating_sub(now.0) > LATE_S * MICROS
+}
+
 /// New tokens for a refresh token, which is used up by it.
 ///
 /// # Errors
 /// `ExpiredToken` if the token or its session is gone.
-pub async fn refresh(backend: &dyn Backend, tokens: &Tokens, claims: &Claims) -> Result<Issued, XrpcError> {
-    let did = &claims.sub;
+pub async fn refresh(app: &App, claims: &Claims) -> Result<Issued, XrpcError> {
+    let (backend, tokens, did) = (&*app.backend, &app.tokens, &claims.sub);
     for _ in 0..ATTEMPTS_MAX {
-        let now = env::now();
+        let now = app.clock.now();
         let used = backend.row(&key(RowKind::RefreshToken, &claims.jti)).await?.ok_or_else(gone)?;
         let body: RefreshBody = serde_json::from_slice(&used.body).map_err(XrpcError::internal)?;
         let session = backend.row(&key(RowKind::Session, &body.session)).await?.ok_or_else(gone)?;
@@ -81,7 +107,8 @@ pub async fn refresh(backend: &dyn Backend, tokens: &Tokens, claims: &Claims) ->
                 expect: Expect::Body(session.body),
             },
         ];
-        match backend.apply(mutation(did, ops)).await {
+        match app.apply(mutation(did, ops)).await {
+            Ok(receipt) if is_late(now, receipt.at) => return create(app, did).await,
             Ok(_) => return Ok(issue(tokens, did, &body.session, &next, now)),
             // Somebody else used it meanwhile: there is a successor now.
             Err(e) if e.reason() == Reason::RowMismatch => {}
@@ -96,7 +123,8 @@ pub async fn refresh(backend: &dyn Backend, tokens: &Tokens, claims: &Claims) ->
 ///
 /// # Errors
 /// Those of the store.
-pub async fn close(backend: &dyn Backend, claims: &Claims) -> Result<(), XrpcError> {
+pub async fn close(app: &App, claims: &Claims) -> Result<(), XrpcError> {
+    let backend = &*app.backend;
     let Some(row) = backend.row(&key(RowKind::RefreshToken, &claims.jti)).await? else { return Ok(()) };
     let body: RefreshBody = serde_json::from_slice(&row.body).map_err(XrpcError::internal)?;
     let scope = RowScope::Lookup { kind: RowKind::RefreshToken, index: 0, value: body.session.clone().into_bytes() };
@@ -105,7 +133,7 @@ pub async fn close(backend: &dyn Backend, claims: &Claims) -> Result<(), XrpcErr
     // A token that is made meanwhile is of no use without its session.
     let keys = std::iter::once(session).chain(page.items.into_iter().map(|row| row.key));
     let ops = keys.take(TOKENS_MAX).map(|key| Op::DeleteRow { key, expect: Expect::Any }).collect();
-    backend.apply(mutation(&claims.sub, ops)).await?;
+    app.apply(mutation(&claims.sub, ops)).await?;
     Ok(())
 }
 

@@ -71,7 +71,7 @@ pub async fn write(
         let Some(ready) = attempt(app, account, &writes, &state, &key).await? else {
             return Ok(Written { commit: None });
         };
-        match app.backend.apply(ready.mutation).await {
+        match app.apply(ready.mutation).await {
             Ok(_) => return Ok(Written { commit: Some(ready.head) }),
             Err(e) if e.reason() == Reason::HeadMismatch => {}
             Err(e) => return Err(e.into()),

@@ -24,7 +24,7 @@ use crate::closing::Closing;
 use crate::config::Config;
 use crate::identity::directory;
 use crate::identity::host::Host;
-use crate::{cli, storage, xrpc};
+use crate::{cli, env, storage, xrpc};
 
 /// The host's patience.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,11 +117,12 @@ impl Server {
         let (closing, closes) = Closing::new();
         let host = Host::new(&config.hostname, address.port(), dev)?;
         let app = Arc::new(App::new(Arc::clone(&backend), host, timing, closes.clone()).await?);
+        let moment = || (env::now(), env::since_boot());
         let connections = Connections::new(descriptors::connections(config.connections_max), timing.head);
         let serve = |listener, router| tokio::spawn(connections.clone().serve(listener, router, closes.clone()));
         let mut tasks = vec![
             serve(listener, xrpc::router(Arc::clone(&app))),
-            tokio::spawn(upkeep::run(backend, timing.sweep, closes.clone())),
+            tokio::spawn(upkeep::run(backend, moment, timing.sweep, closes.clone())),
         ];
         tasks.extend(plc_listener.map(|listener| serve(listener, directory::router(Arc::clone(&app)))));
         Ok(Self { address, plc_address, app, closing, tasks, timing })

@@ -1,8 +1,15 @@
 //! Logging in, staying logged in, logging out.
 
+use std::sync::Arc;
+
+use backend_api::mutation::Announce;
+use backend_api::{Backend, Did, IdempotencyKey, Micros, Mutation, Op};
+use conformance::ManualClock;
 use serde_json::{Value, json};
 
 use crate::support::{Answer, Host, Person};
+
+const YEAR_US: u64 = 365 * 86_400 * 1_000_000;
 
 const REFRESH: &str = "com.atproto.server.refreshSession";
 
@@ -113,4 +120,63 @@ async fn tokens_are_for_their_purpose_only() {
     let elsewhere = Host::start().await;
     let stranger = elsewhere.join("alice").await;
     get(stranger.access).await.refused(400, "InvalidToken");
+}
+
+/// Takes a commit by a clock that is a year ahead, and sets the clock right again.
+async fn jump(backend: &dyn Backend, clock: &ManualClock, did: &Did) {
+    let now = pds::env::now();
+    clock.set(Micros(now.0 + YEAR_US));
+    let ops = vec![Op::Emit(Announce::Account)];
+    let mutation = Mutation { did: did.clone(), key: IdempotencyKey([9; 16]), ops, blocks: vec![] };
+    backend.apply(mutation).await.unwrap();
+    clock.set(now);
+}
+
+async fn on_model() -> (Host, Arc<ManualClock>) {
+    let clock = Arc::new(ManualClock::new(pds::env::now()));
+    let options = conformance::Options { history_window_micros: YEAR_US, event_retention_micros: YEAR_US };
+    (Host::start_on_model(options, Arc::clone(&clock)).await, clock)
+}
+
+async fn uses(host: &Host, person: &Person) {
+    host.query_as("com.atproto.server.getSession", &[], Some(&person.access)).await.json();
+    host.create(person, "app.bsky.feed.post", json!({"text": "hi"})).await;
+}
+
+/// The store's time stands still at its newest commit until the clock catches up.
+#[tokio::test]
+async fn sessions_are_good_after_a_clock_that_jumped_a_year_ahead() {
+    let (host, clock) = on_model().await;
+    let alice = host.join("alice").await;
+    jump(&*host.backend, &clock, &alice.did).await;
+    // Neither host has seen the commit of the next year.
+    let other = host.again_on_model().await;
+    for host in [&host, &other] {
+        let session = Person::from_json(&login(host, "alice.test", "correct horse").await.json());
+        uses(host, &session).await;
+        let next = Person::from_json(&host.call(REFRESH, Some(&session.refresh), Value::Null).await.json());
+        uses(host, &next).await;
+    }
+}
+
+#[tokio::test]
+async fn an_account_that_is_created_after_such_a_jump_is_logged_in() {
+    let (host, clock) = on_model().await;
+    let alice = host.join("alice").await;
+    jump(&*host.backend, &clock, &alice.did).await;
+    let bob = host.again_on_model().await.join("bob").await;
+    uses(&host, &bob).await;
+}
+
+#[tokio::test]
+async fn a_refresh_by_a_host_that_does_not_know_of_the_jump_gives_tokens_that_are_good() {
+    let (host, clock) = on_model().await;
+    let alice = host.join("alice").await;
+    jump(&*host.backend, &clock, &alice.did).await;
+    let session = Person::from_json(&login(&host, "alice.test", "correct horse").await.json());
+    let other = host.again_on_model().await;
+    let next = Person::from_json(&other.call(REFRESH, Some(&session.refresh), Value::Null).await.json());
+    for host in [&host, &other] {
+        uses(host, &next).await;
+    }
 }

@@ -49,7 +49,8 @@ pub(super) async fn create(
     let password_hash = Some(app.passwords.hash(password).await?);
     let signing = Keypair::generate();
     let (did, identity) = identity(&app, &handle, &signing)?;
-    let (issued, session) = session::open(&app.tokens, &did, env::now());
+    let now = app.clock.now();
+    let (issued, session) = session::open(&app.tokens, &did, now);
     let (commit, blocks) = repo::genesis(&did, &signing);
     let account = NewAccount { handle: Some(handle.clone()), email, password_hash, status: AccountStatus::Active };
     let mut ops = vec![Op::CreateAccount(account), Op::PutRow { row: signing.to_row(&did), expect: Expect::Absent }];
@@ -62,11 +63,12 @@ pub(super) async fn create(
         Op::Emit(Announce::Sync),
     ]);
     let mutation = Mutation { did: did.clone(), key: env::idempotency_key(), ops, blocks };
-    app.backend.apply(mutation).await.map_err(|e| match e.reason() {
+    let receipt = app.apply(mutation).await.map_err(|e| match e.reason() {
         // A did:web is the handle's.
         Reason::AccountExists => XrpcError::bad("HandleNotAvailable", e.detail().to_owned()),
         _ => e.into(),
     })?;
+    let issued = if session::is_late(now, receipt.at) { session::create(&app, &did).await? } else { issued };
     let account = app.account(&did).await?;
     Ok(Json(with_tokens(profile(&app, &account).await?, &issued)))
 }
@@ -96,7 +98,7 @@ pub(super) async fn delete(State(app): State<Arc<App>>, Input(input): Input<Dele
         return Err(XrpcError::unauthorized("AuthenticationRequired", "invalid did or password"));
     }
     let ops = vec![Op::DeleteAccount, Op::Emit(Announce::Account)];
-    app.backend.apply(Mutation { did, key: env::idempotency_key(), ops, blocks: Vec::new() }).await?;
+    app.apply(Mutation { did, key: env::idempotency_key(), ops, blocks: Vec::new() }).await?;
     Ok(())
 }
 

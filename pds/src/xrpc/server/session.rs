@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use backend_api::{AccountName, AccountStatus, Mutation};
+use backend_api::{AccountName, AccountStatus};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -12,7 +12,6 @@ use super::{profile, with_tokens};
 use crate::app::App;
 use crate::auth::bearer::{Bearer, Refresher};
 use crate::auth::session;
-use crate::env;
 use crate::error::XrpcError;
 use crate::xrpc::extract::Input;
 
@@ -39,9 +38,7 @@ pub(super) async fn create(
     if matches!(account.status, AccountStatus::Takendown | AccountStatus::Suspended) {
         return Err(XrpcError::unauthorized("AccountTakedown", "the account has been taken down"));
     }
-    let (issued, ops) = session::open(&app.tokens, &account.did, env::now());
-    let mutation = Mutation { did: account.did.clone(), key: env::idempotency_key(), ops, blocks: Vec::new() };
-    app.backend.apply(mutation).await?;
+    let issued = session::create(&app, &account.did).await?;
     Ok(Json(with_tokens(profile(&app, &account).await?, &issued)))
 }
 
@@ -61,7 +58,7 @@ pub(super) async fn refresh(
     State(app): State<Arc<App>>,
     Refresher(claims): Refresher,
 ) -> Result<Json<Value>, XrpcError> {
-    let issued = session::refresh(&*app.backend, &app.tokens, &claims).await?;
+    let issued = session::refresh(&app, &claims).await?;
     let account = app.account(&claims.sub).await?;
     if matches!(account.status, AccountStatus::Takendown | AccountStatus::Suspended) {
         return Err(XrpcError::bad("AccountTakedown", "the account has been taken down"));
@@ -76,5 +73,5 @@ pub(super) async fn get(State(app): State<Arc<App>>, Bearer(account): Bearer) ->
 
 /// `com.atproto.server.deleteSession`
 pub(super) async fn delete(State(app): State<Arc<App>>, Refresher(claims): Refresher) -> Result<(), XrpcError> {
-    session::close(&*app.backend, &claims).await
+    session::close(&app, &claims).await
 }

@@ -32,7 +32,7 @@ pub(super) async fn activate(State(app): State<Arc<App>>, Bearer(account): Beare
         blocks.push(Block { cid, bytes });
         ops.push(Op::Emit(Announce::Sync));
     }
-    app.backend.apply(Mutation { did: account.did, key: env::idempotency_key(), ops, blocks }).await?;
+    app.apply(Mutation { did: account.did, key: env::idempotency_key(), ops, blocks }).await?;
     Ok(())
 }
 
@@ -43,7 +43,7 @@ pub(super) async fn deactivate(State(app): State<Arc<App>>, Bearer(account): Bea
     }
     owners_own(&account)?;
     let ops = vec![Op::SetStatus(AccountStatus::Deactivated), Op::Emit(Announce::Account)];
-    app.backend.apply(Mutation { did: account.did, key: env::idempotency_key(), ops, blocks: Vec::new() }).await?;
+    app.apply(Mutation { did: account.did, key: env::idempotency_key(), ops, blocks: Vec::new() }).await?;
     Ok(())
 }
 

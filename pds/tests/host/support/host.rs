@@ -74,6 +74,12 @@ impl Host {
         Self { backend, server, url, plc_url, http, place }
     }
 
+    /// Another host over the same model, which knows nothing of what this one knows.
+    pub async fn again_on_model(&self) -> Self {
+        let config = config(&self.place, "localhost");
+        Self::start_on(Arc::clone(&self.backend), Arc::clone(&self.place), &config, true, Timing::default()).await
+    }
+
     /// Another host over the same store, as a second process would be.
     pub async fn beside(&self, hostname: &str) -> Self {
         let config = config(&self.place, hostname);
