@@ -7,13 +7,21 @@ use super::host::Host;
 use super::keys::Keypair;
 use crate::error::XrpcError;
 
-/// The document of an account of this host.
+/// The document of an account of this host, without a key if it has none here.
 ///
 /// # Errors
-/// Those of the store, also if the account has no signing key.
+/// Those of the store.
 pub async fn of_account(backend: &dyn Backend, host: &Host, account: &Account) -> Result<Value, XrpcError> {
-    let key = signing_key(backend, account).await?;
     let did = account.did.as_str();
+    let method = |key: Keypair| {
+        json!({
+            "id": format!("{did}#atproto"),
+            "type": "Multikey",
+            "controller": did,
+            "publicKeyMultibase": key.public_multibase(),
+        })
+    };
+    let methods: Vec<Value> = stored_key(backend, account).await?.into_iter().map(method).collect();
     let names: Vec<String> = account.handle.iter().map(|handle| format!("at://{handle}")).collect();
     Ok(json!({
         "@context": [
@@ -23,12 +31,7 @@ pub async fn of_account(backend: &dyn Backend, host: &Host, account: &Account) -
         ],
         "id": did,
         "alsoKnownAs": names,
-        "verificationMethod": [{
-            "id": format!("{did}#atproto"),
-            "type": "Multikey",
-            "controller": did,
-            "publicKeyMultibase": key.public_multibase(),
-        }],
+        "verificationMethod": methods,
         "service": [{
             "id": "#atproto_pds",
             "type": "AtprotoPersonalDataServer",
@@ -56,8 +59,11 @@ pub fn of_host(host: &Host) -> Value {
 /// # Errors
 /// Those of the store, also if the account has none, as one that was moved here without its key.
 pub async fn signing_key(backend: &dyn Backend, account: &Account) -> Result<Keypair, XrpcError> {
-    match backend.row(&Keypair::row_key(&account.did)).await? {
-        Some(row) => Ok(Keypair::from_row(&row)?),
-        None => Err(XrpcError::invalid(format!("this host has no signing key of {}", account.did))),
-    }
+    let key = stored_key(backend, account).await?;
+    key.ok_or_else(|| XrpcError::invalid(format!("this host has no signing key of {}", account.did)))
+}
+
+async fn stored_key(backend: &dyn Backend, account: &Account) -> Result<Option<Keypair>, XrpcError> {
+    let row = backend.row(&Keypair::row_key(&account.did)).await?;
+    Ok(row.as_ref().map(Keypair::from_row).transpose()?)
 }

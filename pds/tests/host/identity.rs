@@ -1,5 +1,8 @@
 //! Handles, DIDs and their documents.
 
+use backend_api::mutation::NewAccount;
+use backend_api::{AccountStatus, Did, IdempotencyKey, Mutation, Op};
+use pds::identity::keys::Keypair;
 use pds::serve::Timing;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -74,4 +77,36 @@ async fn without_a_directory_accounts_are_did_web_of_their_handle() {
         (&described["did"], &described["inviteCodeRequired"]),
         (&json!("did:web:pds.example.com"), &json!(false))
     );
+}
+
+/// An account with a repo whose signing key this host has not, as an import leaves it.
+async fn move_in(host: &Host, did: &str, handle: &str) {
+    let did: Did = did.parse().unwrap();
+    let (commit, blocks) = pds::repo::genesis(&did, &Keypair::generate());
+    let account = NewAccount {
+        handle: Some(handle.parse().unwrap()),
+        email: None,
+        password_hash: None,
+        status: AccountStatus::Active,
+    };
+    let ops = vec![Op::CreateAccount(account), Op::Commit(Box::new(commit))];
+    host.backend.apply(Mutation { did, key: IdempotencyKey([1; 16]), ops, blocks }).await.unwrap();
+}
+
+#[tokio::test]
+async fn without_its_signing_key_an_account_has_a_document_without_one() {
+    let host = Host::start().await;
+    let (plc, web) = ("did:plc:ewvi7nxzyoun6zhxrhs64oiz", "did:web:moved.test");
+    move_in(&host, plc, "moved.example.com").await;
+    move_in(&host, web, "moved.test").await;
+    let directory = format!("{}/{plc}", host.plc_url.as_ref().unwrap());
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let registered = Answer::of(client.get(directory).send().await.unwrap()).await.json();
+    let described = host.query("com.atproto.repo.describeRepo", &[("repo", plc)]).await.json();
+    assert_eq!(described["didDoc"], registered);
+    let own = get(&host, "/.well-known/did.json", "moved.test").await.json();
+    for (document, did) in [(registered, plc), (own, web)] {
+        assert_eq!((&document["id"], &document["verificationMethod"]), (&json!(did), &json!([])));
+        assert_eq!(document["service"].as_array().unwrap().len(), 1);
+    }
 }
