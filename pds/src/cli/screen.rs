@@ -103,6 +103,9 @@ pub fn words(outcome: &Outcome) -> String {
 
 fn verified(v: &Verified) -> String {
     let mut out = v.healed.iter().map(|what| format!("healed: {what}\n")).collect::<String>();
+    if v.healed_more > 0 {
+        out.push_str(&format!("healed: {} more\n", v.healed_more));
+    }
     out.push_str(&format!(
         "looked at {} repos, {} records, {} blocks, {} of blocks, {} events: ",
         v.repos,
@@ -111,13 +114,16 @@ fn verified(v: &Verified) -> String {
         bytes(v.bytes),
         v.events
     ));
-    match v.problems.len() {
+    match v.problems.len() as u64 + v.problems_more {
         0 => out.push_str("everything is in order"),
         n => {
             out.push_str(&format!("{n} problems"));
             for problem in &v.problems {
                 out.push_str("\n  ");
                 out.push_str(problem);
+            }
+            if v.problems_more > 0 {
+                out.push_str(&format!("\n  and {} more", v.problems_more));
             }
         }
     }

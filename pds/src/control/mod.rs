@@ -21,8 +21,11 @@ pub use wire::Frame;
 /// The socket's name in the data directory.
 pub const SOCKET_NAME: &str = "control.sock";
 
-/// Bytes of a request or an answer line at the most.
-const LINE_BYTES_MAX: usize = 1 << 20;
+/// Bytes of a request at the most.
+const REQUEST_BYTES_MAX: usize = 1 << 20;
+
+/// Bytes of an answer line at the most: a report may name a great many blocks.
+pub const ANSWER_BYTES_MAX: usize = 32 << 20;
 
 /// Bytes of one piece of raw bytes at the most.
 const PIECE_BYTES_MAX: usize = 8 << 20;

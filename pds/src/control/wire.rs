@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt, Interest};
 use tokio::net::UnixStream;
 
-use super::{LINE_BYTES_MAX, PIECE_BYTES_MAX};
+use super::{ANSWER_BYTES_MAX, PIECE_BYTES_MAX, REQUEST_BYTES_MAX};
 
 /// One answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +51,7 @@ impl Frame {
     /// Reads the next frame; `None` at the end.
     pub(super) async fn read<R: AsyncBufRead + Unpin>(from: &mut R) -> io::Result<Option<Self>> {
         let mut line = Vec::new();
-        (&mut *from).take(LINE_BYTES_MAX as u64).read_until(b'\n', &mut line).await?;
+        (&mut *from).take(ANSWER_BYTES_MAX as u64).read_until(b'\n', &mut line).await?;
         if line.is_empty() {
             return Ok(None);
         }
@@ -108,7 +108,7 @@ pub(super) async fn receive_request(stream: &UnixStream) -> io::Result<Option<(S
             let line = String::from_utf8(line).map_err(|_| bad("a request that is not UTF-8"))?;
             return Ok(Some((line, file.map(File::from))));
         }
-        if line.len() > LINE_BYTES_MAX {
+        if line.len() > REQUEST_BYTES_MAX {
             return Err(bad("a request that is too long"));
         }
     }

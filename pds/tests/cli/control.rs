@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use crate::support::{Repo, export, file, has_account, read_car, store};
 use async_trait::async_trait;
-use backend_api::{Backend, Reason};
-use pds::cli::work::{Outcome, Request};
+use backend_api::{Backend, Reason, VerifyLevel, VerifyReport};
+use pds::cli::work::{Outcome, Request, Verified};
 use pds::cli::{Session, listen};
 use pds::config::Config;
 use pds::control::{Caller, Client, Frame, Handler, SOCKET_NAME, Server};
@@ -192,4 +192,33 @@ async fn many_callers_are_served_at_the_same_time() {
         run.await.unwrap();
     }
     assert_eq!(backend.stats().await.unwrap().repos, 20);
+}
+
+/// Found and healed this many blocks.
+struct Healer(usize);
+
+#[async_trait]
+impl Handler for Healer {
+    async fn handle(&self, _: String, _: Option<File>, caller: Caller) {
+        let sentence =
+            |n| format!("log/0000000001.log: byte {n}: block \"bafyrei\" was damaged, and was healed from parity");
+        let healed: Vec<String> = (0..self.0).map(sentence).collect();
+        let report = VerifyReport { problems: healed.clone(), healed, ..VerifyReport::default() };
+        let outcome = Outcome::Verified(Verified::new(report, VerifyLevel::Repair));
+        caller.line(format!("{{\"done\":{}}}", serde_json::to_string(&outcome).unwrap())).await;
+    }
+}
+
+#[tokio::test]
+async fn a_report_of_any_length_comes_through() {
+    for (count, is_whole) in [(20_000, true), (200_000, false)] {
+        let directory = tempfile::tempdir().unwrap();
+        let _server = Server::listen(directory.path(), Arc::new(Healer(count))).unwrap();
+        let request = Request::Verify { deep: true, repair: true };
+        let Outcome::Verified(v) = run(directory.path(), request, None).await.unwrap() else { panic!("a report") };
+        for (named, more) in [(v.problems.len(), v.problems_more), (v.healed.len(), v.healed_more)] {
+            assert!(named >= 20_000, "{named} are named");
+            assert_eq!((named + more as usize, more == 0), (count, is_whole));
+        }
+    }
 }

@@ -5,6 +5,12 @@ use std::collections::BTreeMap;
 use backend_api::{Cid, Did, RepoState, Stats, SweepReport, Tid, VerifyLevel, VerifyReport};
 use serde::{Deserialize, Serialize};
 
+use crate::control;
+
+/// Bytes of a list of sentences at the most: more than anybody reads, and a report has to fit one answer of the server.
+const LIST_BYTES_MAX: usize = 4 << 20;
+const _: () = assert!(2 * 2 * LIST_BYTES_MAX < control::ANSWER_BYTES_MAX, "two lists, their quotes escaped");
+
 /// What came of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -86,17 +92,47 @@ pub struct Verified {
     pub events: u64,
     /// What is wrong, one sentence each.
     pub problems: Vec<String>,
+    /// How many more there are than are named.
+    #[serde(default)]
+    pub problems_more: u64,
     /// What was damaged and is whole again, one sentence each.
     pub healed: Vec<String>,
+    /// How many more there are than are named.
+    #[serde(default)]
+    pub healed_more: u64,
 }
 
 impl Verified {
     /// From the backend's report.
     #[must_use]
     pub fn new(report: VerifyReport, level: VerifyLevel) -> Self {
-        let VerifyReport { repos, records, blocks, bytes, events, problems, healed } = report;
-        Self { deep: level != VerifyLevel::Quick, repos, records, blocks, bytes, events, problems, healed }
+        let VerifyReport { repos, records, blocks, bytes, events, mut problems, mut healed } = report;
+        Self {
+            deep: level != VerifyLevel::Quick,
+            repos,
+            records,
+            blocks,
+            bytes,
+            events,
+            problems_more: shorten(&mut problems),
+            problems,
+            healed_more: shorten(&mut healed),
+            healed,
+        }
     }
+}
+
+/// Leaves the first sentences of a list, and gives how many were cut off.
+fn shorten(list: &mut Vec<String>) -> u64 {
+    let mut bytes = 0;
+    let fits = list.iter().take_while(|sentence| {
+        bytes += sentence.len();
+        bytes <= LIST_BYTES_MAX
+    });
+    let named = fits.count();
+    let more = list.len() - named;
+    list.truncate(named);
+    more as u64
 }
 
 /// Figures of a store.
