@@ -64,6 +64,10 @@ impl Connections {
                 }
             }
         };
+        // An event is sent when it comes, not when the one before it was acknowledged.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "a connection sends late");
+        }
         let permit = Arc::clone(&self.free).acquire_owned().await.expect("nobody closes the semaphore");
         Connection { stream, _permit: permit }
     }
