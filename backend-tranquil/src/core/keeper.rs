@@ -32,6 +32,8 @@ pub struct Keeper {
     hinted: (u32, u32),
     /// The log file that is covered next, and up to where its frames were found sound.
     covered: (u32, u64),
+    /// The newest log file that is damaged.
+    rotten: u32,
     /// The segments from this event on are covered next.
     segments: u64,
     begun: bool,
@@ -48,6 +50,7 @@ impl Keeper {
             rebuilt_from: 0,
             hinted: (0, 0),
             covered: (0, 0),
+            rotten: 0,
             segments: 0,
             begun: false,
         }
@@ -165,10 +168,15 @@ impl Keeper {
     fn cover_log(&mut self, number: u32, end: u64) -> Result<()> {
         let log = &self.shared.log;
         let (path, header) = (log.path(number), log.header(number)?);
-        if self.covered != (number, end) && !parity::is_covered(log.disk(), &path, &header, end) {
+        if self.rotten != number
+            && self.covered != (number, end)
+            && !parity::is_covered(log.disk(), &path, &header, end)
+        {
             let from = if self.covered.0 == number { self.covered.1 } else { HEADER_BYTES as u64 };
             match check_frames(log, number, from, end) {
                 Err(e) if e.reason() == Reason::DataCorrupt => {
+                    // Also what is written behind it: a sidecar covers a file from its start.
+                    self.rotten = number;
                     tracing::error!(error = %e, "damage in the log; `verify --repair` heals what can be healed");
                 }
                 checked => {

@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use crate::common::dying::DyingDisk;
 use crate::common::story::{Person, closed_story, copy, files, key, read_all, roomy, small, with_ending, write_story};
+use crate::stepped_store::Stepped;
 use backend_api::{Maintenance, Reason, SnapshotItem};
 use backend_tranquil::io::Env;
+use backend_tranquil::stepped::Part;
 use backend_tranquil::{Options, Tranquil};
 use conformance::digest::difference;
 use conformance::snapshot;
@@ -396,4 +398,24 @@ async fn a_rotten_file_keeps_no_other_from_its_sidecar() {
         let without: Vec<_> = files.iter().filter(|path| !path.with_extension("parity").exists()).collect();
         assert_eq!(without, [&rotten], "of {} files", files.len());
     }
+}
+
+/// Nor is it covered later, when more was written behind it.
+#[test]
+fn what_is_rotten_is_not_covered_with_what_comes_behind_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = Stepped::open(roomy(dir.path()));
+    let mut alice = db.run(Person::create(&*db.store, "alice", 0)).unwrap();
+    let mut post = |text: &str| db.run(alice.post(&*db.store, text)).unwrap();
+    (0..20).for_each(|_| drop(post("a note")));
+    let log = dir.path().join("log/0000000001.log");
+    let at = fs::read(&log).unwrap().windows(6).position(|bytes| bytes == b"a note").unwrap();
+    change(&log, at, 1);
+    for _ in 0..2 {
+        post("another one");
+        db.run(db.store.checkpoint()).unwrap();
+        while db.steps.step(Part::Keep) {}
+        assert!(!log.with_extension("parity").exists());
+    }
+    change(&log, at, 1);
 }
