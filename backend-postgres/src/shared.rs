@@ -14,6 +14,7 @@ use crate::clock::Stopwatch;
 use crate::error::is_transient;
 use crate::options::Options;
 use crate::sql::Query;
+use crate::sweep::Looked;
 use crate::write::{Failed, Queue};
 
 /// Between attempts. A restarted server leaves as many dead connections as the pool has.
@@ -48,6 +49,8 @@ pub(crate) struct Shared {
     /// Where processes over the same tables wake each other.
     pub channel: String,
     pub stopped: Mutex<Option<Error>>,
+    /// Kept from sweep to sweep; who opens the store anew looks at one mutation again.
+    pub looked: Mutex<Looked>,
 }
 
 impl Shared {
@@ -125,6 +128,14 @@ impl Shared {
     /// Writing has ended for good.
     pub fn stop(&self, why: &Error) {
         self.stopped.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| why.clone());
+    }
+
+    pub fn looked(&self) -> Looked {
+        *self.looked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn set_looked(&self, looked: Looked) {
+        *self.looked.lock().unwrap_or_else(PoisonError::into_inner) = looked;
     }
 
     pub fn stopped(&self) -> Option<Error> {

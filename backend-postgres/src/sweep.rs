@@ -18,6 +18,8 @@ const STEP: usize = 2_000;
 const ENDED: usize = 32;
 /// Mutations of the past that are looked at together.
 const MUTATIONS: i64 = 256;
+/// CIDs of the past that one transaction looks at, also where the budget is small: most of a busy repo are needed again.
+const LOOKS_MIN: usize = 256;
 /// Blocks of a purged repo that are looked at together.
 const PURGED: i64 = 5_000;
 /// A step has many short statements: what takes as long as so many that the server gives up is not heard.
@@ -29,21 +31,34 @@ fn fail(e: sqlx::Error) -> backend_api::Error {
     failed("sweep", &e)
 }
 
-/// Forgets up to `budget` entries. A step that fails for a reason that may pass is made again, as a write is.
+/// How far the past of mutations was looked at: of those before `pos` every CID, of that one so many bytes of them. A CID is
+/// looked at once: a block that a mutation has not left to be forgotten it never will, for what takes a reference away later
+/// makes the block its own.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Looked {
+    pos: i64,
+    bytes: i64,
+}
+
+/// Forgets up to `budget` entries, and looks at hardly more. A step that fails for a reason that may pass is made again, as a
+/// write is.
 pub(crate) async fn sweep(shared: &Shared, budget: usize) -> Result<SweepReport> {
     shared.is_open()?;
     let watch = Stopwatch::start();
     let mut report = SweepReport::default();
-    let mut connection = None;
+    let (mut connection, mut looks) = (None, 0);
     loop {
         let forgotten = report.blocks + report.entries + report.rows + report.events;
         let left = budget.saturating_sub(usize::try_from(forgotten).unwrap_or(usize::MAX));
         let mut after = report.clone();
         match attempt(shared, &mut connection, left.min(STEP), &mut after).await {
-            Ok(done) => {
+            Ok(step) => {
                 report = after;
-                if done || left == 0 {
-                    report.done = done;
+                looks += step.looks;
+                // Who is told that more is left is told that something went.
+                let has_worked = looks >= budget.max(STEP) && report != SweepReport::default();
+                if step.done || left == 0 || has_worked {
+                    report.done = step.done;
                     return Ok(report);
                 }
             }
@@ -62,7 +77,7 @@ async fn attempt(
     connection: &mut Option<PgConnection>,
     budget: usize,
     report: &mut SweepReport,
-) -> Result<bool> {
+) -> Result<Step> {
     let connection = match connection {
         Some(connection) => connection,
         none => none.insert(shared.connect_to_lock().await.map_err(fail)?),
@@ -70,20 +85,42 @@ async fn attempt(
     shared.in_time(STATEMENTS_MAX, step(shared, connection, budget, report)).await.map_err(fail)?
 }
 
-/// One transaction. True if nothing that is due is left.
-async fn step(shared: &Shared, connection: &mut PgConnection, budget: usize, report: &mut SweepReport) -> Result<bool> {
+/// What one transaction did.
+struct Step {
+    /// True if nothing that is due is left.
+    done: bool,
+    /// CIDs that were looked at.
+    looks: usize,
+}
+
+/// One transaction.
+async fn step(shared: &Shared, connection: &mut PgConnection, budget: usize, report: &mut SweepReport) -> Result<Step> {
     let mut transaction = connection.begin().await.map_err(fail)?;
     let store = Position::lock(&mut transaction).await.map_err(|e| e.into_error("lock the store's row"))?;
     store.open_to(shared.epoch)?;
     let now = shared.options.clock.now().max(store.floor());
     let before = report.clone();
-    let mut sweeper = Sweeper { connection: &mut transaction, store, now, left: budget, report };
+    let mut sweeper = Sweeper {
+        connection: &mut transaction,
+        store,
+        now,
+        left: budget,
+        looks: budget.max(LOOKS_MIN),
+        looked: shared.looked(),
+        has_moved: false,
+        report,
+    };
+    let looks = sweeper.looks;
     let done = sweeper.all(shared.options.history_window_us, shared.options.event_retention_us).await?;
+    let step = Step { done, looks: looks - sweeper.looks };
+    let (looked, has_moved) = (sweeper.looked, sweeper.has_moved);
     let (after, swept_pos, oldest) = (sweeper.report.clone(), sweeper.store.swept_pos, sweeper.store.oldest);
     let has_forgotten = SweepReport { done: before.done, ..after } != before;
-    if !has_forgotten && swept_pos == store.swept_pos && done {
+    if !has_forgotten && !has_moved {
+        // What was only looked at makes no turn, for which others would have to plan again.
         transaction.rollback().await.map_err(fail)?;
-        return Ok(done);
+        shared.set_looked(looked);
+        return Ok(step);
     }
     // Later mutations have no earlier time: what was forgotten because of its time stays so.
     let swept_at = if has_forgotten { now.max(store.swept_at) } else { store.swept_at };
@@ -100,14 +137,21 @@ async fn step(shared: &Shared, connection: &mut PgConnection, budget: usize, rep
             _ => Err(corrupt("the row of the store changed under its lock")),
         })?;
     transaction.commit().await.map_err(fail)?;
-    Ok(done)
+    shared.set_looked(looked);
+    Ok(step)
 }
 
 struct Sweeper<'a> {
     connection: &'a mut PgConnection,
     store: Position,
     now: Micros,
+    /// Entries that may still be forgotten.
     left: usize,
+    /// CIDs of the past that may still be looked at.
+    looks: usize,
+    looked: Looked,
+    /// True if a purge has looked at a window of blocks, also if none of them went.
+    has_moved: bool,
     report: &'a mut SweepReport,
 }
 
@@ -137,11 +181,14 @@ impl Sweeper<'_> {
 
     /// What mutations left behind: replaced blocks and commits, receipts. False if the budget ended before them.
     async fn history(&mut self, cutoff: Micros) -> Result<bool> {
-        loop {
+        while self.looks > 0 {
             let past = sqlx::query(include_str!("../sql/sweep_past.sql"))
                 .bind(signed(self.store.swept_pos.0))
                 .bind(MUTATIONS)
                 .bind(Time(cutoff))
+                .bind(self.looked.pos)
+                .bind(self.looked.bytes)
+                .bind((self.looks * Cid::BYTES) as i64)
                 .fetch_all(&mut *self.connection)
                 .await
                 .map_err(fail)?;
@@ -149,74 +196,57 @@ impl Sweeper<'_> {
                 return Ok(true);
             }
             let past = past.iter().map(Past::decode).collect::<Result<Vec<_>>>()?;
-            let mut cost = 0;
-            let affordable = past.iter().take_while(|one| {
-                cost += one.cost();
-                cost <= self.left
-            });
-            let whole = affordable.count();
-            self.forget(&past[..whole]).await?;
-            if let Some(part) = past.get(whole)
-                && !self.forget_part(part).await?
-            {
+            if self.left == 0 || !self.blocks(&past).await? || !self.forget(&past).await? {
                 return Ok(false);
             }
         }
+        Ok(false)
     }
 
-    /// Mutations for all of which the budget is enough.
-    async fn forget(&mut self, past: &[Past]) -> Result<()> {
-        let Some(last) = past.last() else { return Ok(()) };
-        let mut released: (Vec<i64>, Vec<&[u8]>, Vec<i64>) = Default::default();
-        for one in past {
-            for cid in one.released.chunks(Cid::BYTES) {
-                released.0.push(one.repo);
-                released.1.push(cid);
-                released.2.push(one.pos);
+    /// Blocks that nobody refers to any more. False if the budget ended before the last of them.
+    async fn blocks(&mut self, past: &[Past]) -> Result<bool> {
+        let all = || past.iter().flat_map(|one| one.released.chunks(Cid::BYTES).enumerate().map(move |cid| (one, cid)));
+        let mut looked = all().count();
+        if looked > 0 {
+            let (sql, left) = (include_str!("../sql/sweep_released.sql"), self.left as i64);
+            let query = sqlx::query(sql)
+                .bind(all().map(|(one, _)| one.repo).collect::<Vec<i64>>())
+                .bind(all().map(|(_, (_, cid))| cid).collect::<Vec<&[u8]>>())
+                .bind(all().map(|(one, _)| one.pos).collect::<Vec<i64>>())
+                .bind(left);
+            let row = query.fetch_one(&mut *self.connection).await.map_err(fail)?;
+            let (deleted, last) = (row.number(0)?, row.number(1)?);
+            self.report.blocks += deleted;
+            self.spend(deleted)?;
+            if self.left == 0 {
+                looked = last as usize;
             }
         }
-        if !released.0.is_empty() {
-            let all = released.0.len() as i64;
-            self.blocks(released, all).await?;
+        self.looks = self.looks.saturating_sub(looked);
+        if let Some((one, (n, _))) = looked.checked_sub(1).and_then(|last| all().nth(last)) {
+            self.looked = Looked { pos: one.pos, bytes: one.before + ((n + 1) * Cid::BYTES) as i64 };
         }
-        let replaced: Vec<_> = past.iter().filter_map(|one| Some((one.repo, one.replaced.as_deref()?))).collect();
-        if !replaced.is_empty() {
-            let (repos, revs): (Vec<i64>, Vec<&str>) = replaced.into_iter().unzip();
-            self.commits(repos, revs).await?;
-        }
-        let positions: Vec<i64> = past.iter().map(|one| one.pos).collect();
-        let query = sqlx::query("DELETE FROM mutations WHERE pos = ANY ($1)").bind(positions);
-        self.entries(query).await?;
-        self.store.swept_pos = backend_api::Pos(last.pos.unsigned_abs());
-        Ok(())
+        Ok(self.left > 0)
     }
 
-    /// A mutation that may be more than the budget. False if something of it is left.
-    async fn forget_part(&mut self, past: &Past) -> Result<bool> {
-        let cids: Vec<&[u8]> = past.released.chunks(Cid::BYTES).collect();
-        if !cids.is_empty() {
-            let count = cids.len();
-            self.blocks((vec![past.repo; count], cids, vec![past.pos; count]), self.left as i64).await?;
-        }
-        if self.left > 0
-            && let Some(rev) = &past.replaced
-        {
-            self.commits(vec![past.repo], vec![rev]).await?;
+    /// What else mutations have all of whose CIDs were looked at. False if there is something left of these.
+    async fn forget(&mut self, past: &[Past]) -> Result<bool> {
+        let whole = past.iter().take_while(|one| one.is_whole).count();
+        // Each has a commit and a receipt at the most.
+        let some = &past[..whole.min((self.left / 2).max(1))];
+        let Some(last) = some.last() else { return Ok(true) };
+        let replaced = some.iter().filter_map(|one| Some((one.repo, one.replaced.as_deref()?)));
+        let (repos, revs): (Vec<i64>, Vec<&str>) = replaced.unzip();
+        if !repos.is_empty() {
+            self.commits(repos, revs).await?;
         }
         if self.left == 0 {
             return Ok(false);
         }
-        self.entries(sqlx::query("DELETE FROM mutations WHERE pos = $1").bind(past.pos)).await?;
-        self.store.swept_pos = backend_api::Pos(past.pos.unsigned_abs());
-        Ok(true)
-    }
-
-    async fn blocks(&mut self, (repos, cids, positions): (Vec<i64>, Vec<&[u8]>, Vec<i64>), limit: i64) -> Result<()> {
-        let query = sqlx::query(include_str!("../sql/sweep_released.sql"));
-        let query = query.bind(repos).bind(cids).bind(positions).bind(limit);
-        let deleted = query.execute(&mut *self.connection).await.map_err(fail)?.rows_affected();
-        self.report.blocks += deleted;
-        self.spend(deleted)
+        let positions: Vec<i64> = some.iter().map(|one| one.pos).collect();
+        self.entries(sqlx::query("DELETE FROM mutations WHERE pos = ANY ($1)").bind(positions)).await?;
+        self.store.swept_pos = backend_api::Pos(last.pos.unsigned_abs());
+        Ok(self.left > 0)
     }
 
     async fn commits(&mut self, repos: Vec<i64>, revs: Vec<&str>) -> Result<()> {
@@ -307,6 +337,7 @@ impl Sweeper<'_> {
             let sql = "UPDATE sweeps SET after = $3 WHERE kind = 3 AND id = $1 AND pos = $2";
             let moved = sqlx::query(sql).bind(id).bind(pos).bind(end).execute(&mut *self.connection).await;
             moved.map_err(fail)?;
+            self.has_moved = true;
         }
         Ok(false)
     }
@@ -357,26 +388,27 @@ impl Sweeper<'_> {
 struct Past {
     pos: i64,
     repo: i64,
+    /// CIDs that are to be looked at now, and the bytes of those before them.
     released: Vec<u8>,
+    before: i64,
+    /// True if these are the last ones.
+    is_whole: bool,
     replaced: Option<String>,
 }
 
 impl Past {
     fn decode(row: &PgRow) -> Result<Self> {
-        let released = row.optional_bytes(2)?.unwrap_or_default().to_vec();
+        let (released, before, all) = (row.bytes(2)?.to_vec(), signed(row.number(3)?), signed(row.number(4)?));
         if released.len() % Cid::BYTES != 0 {
             return Err(corrupt("mutations.released is no list of CIDs"));
         }
         Ok(Self {
             pos: signed(row.number(0)?),
             repo: signed(row.optional_number(1)?.unwrap_or_default()),
+            is_whole: before + released.len() as i64 >= all,
             released,
-            replaced: row.optional_text(3)?.map(str::to_owned),
+            before,
+            replaced: row.optional_text(5)?.map(str::to_owned),
         })
-    }
-
-    /// Entries that it has at the most.
-    fn cost(&self) -> usize {
-        self.released.len() / Cid::BYTES + usize::from(self.replaced.is_some()) + 1
     }
 }

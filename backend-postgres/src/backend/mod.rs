@@ -92,6 +92,7 @@ impl Postgres {
             epoch: position.epoch,
             channel,
             stopped: Mutex::new(None),
+            looked: Mutex::default(),
         });
         let writer = Mutex::new(Some(tokio::spawn(Writer::new(Arc::clone(&shared), connection).run())));
         let listener = Mutex::new(Some(tokio::spawn(crate::listen::listen(Arc::clone(&shared)))));

@@ -39,6 +39,10 @@ struct State {
     pause: Option<(usize, Duration)>,
     /// What was read from clients, in pieces.
     messages: u64,
+    /// What came from the server.
+    heard_bytes: u64,
+    /// Transactions that clients began.
+    begun: u64,
     /// Connections of a number below it say nothing any more.
     muted: u64,
     connections: u64,
@@ -119,6 +123,16 @@ impl Proxy {
         self.state.lock().unwrap().messages
     }
 
+    /// Bytes that came from the server.
+    pub fn heard_bytes(&self) -> u64 {
+        self.state.lock().unwrap().heard_bytes
+    }
+
+    /// Transactions that clients began.
+    pub fn begun(&self) -> u64 {
+        self.state.lock().unwrap().begun
+    }
+
     /// All connections that are there stay, and nothing comes over them any more, either way, not even that they end.
     pub fn mute(&self) {
         let mut state = self.state.lock().unwrap();
@@ -153,6 +167,9 @@ async fn pass(mut client: UnixStream, mut server: UnixStream, state: Arc<Mutex<S
                 let without = is_startup.then(|| without_settings(&from_client[..len]));
                 drops_settings &= !is_startup;
                 let words = without.as_deref().unwrap_or(&from_client[..len]);
+                if words.windows(BEGIN.len()).any(|window| window == BEGIN) {
+                    state.lock().unwrap().begun += 1;
+                }
                 let fault = taken(&state, words);
                 if fault.is_some_and(|fault| fault.moment == Moment::Before) {
                     return;
@@ -179,6 +196,7 @@ async fn pass(mut client: UnixStream, mut server: UnixStream, state: Arc<Mutex<S
                 if is_muted() {
                     continue;
                 }
+                state.lock().unwrap().heard_bytes += len as u64;
                 if client.write_all(&from_server[..len]).await.is_err() {
                     return;
                 }
@@ -186,6 +204,9 @@ async fn pass(mut client: UnixStream, mut server: UnixStream, state: Arc<Mutex<S
         }
     }
 }
+
+/// The first words of a transaction.
+const BEGIN: &[u8] = b"BEGIN";
 
 /// Version 3.0, in a `StartupMessage`.
 const PROTOCOL: [u8; 4] = [0, 3, 0, 0];
