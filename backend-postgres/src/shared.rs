@@ -1,12 +1,12 @@
 //! What the tasks and calls of one open store share.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use backend_api::{Error, Reason, Result, Seq};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
-use sqlx::{AssertSqlSafe, Connection as _, PgPool};
+use sqlx::{AssertSqlSafe, Connection as _, PgPool, Row as _};
 use tokio::sync::watch;
 
 use crate::attend::Attended;
@@ -15,6 +15,7 @@ use crate::error::is_transient;
 use crate::options::Options;
 use crate::sql::Query;
 use crate::sweep::Looked;
+use crate::types::Columns as _;
 use crate::write::{Failed, Queue};
 
 /// Between attempts. A restarted server leaves as many dead connections as the pool has.
@@ -22,6 +23,9 @@ const DELAY_MIN: Duration = Duration::from_millis(1);
 const DELAY_MAX: Duration = Duration::from_millis(32);
 /// A server that takes a connection says so at once, or is as good as gone.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A read is made again so often because a server was behind.
+const BEHIND_MAX: u32 = 16;
 
 /// A process that stands still while it holds the lock of the store's row does not hold up the others for longer.
 const LOCK_IDLE_MS_MAX: usize = 5_000;
@@ -66,7 +70,10 @@ impl Shared {
     pub async fn connect_to_read(&self) -> sqlx::Result<(Attended, PgConnection)> {
         self.is_open().map_err(|_| sqlx::Error::PoolClosed)?;
         let no_timeout = [("statement_timeout", "0"), ("idle_in_transaction_session_timeout", "0")];
-        Attended::connect(&self.connect.clone().options(no_timeout).options(KEEPALIVES)).await
+        let options = self.connect.clone().options(no_timeout).options(KEEPALIVES);
+        let (attended, mut connection) = Attended::connect(&options).await?;
+        attended.during(takes_writes(&mut connection)).await?;
+        Ok((attended, connection))
     }
 
     /// Connects, to take the lock of the store's row.
@@ -105,13 +112,37 @@ impl Shared {
 
     /// Runs a reading statement. A read can be made again on another connection, and is.
     pub async fn rows<'q>(&self, what: &str, query: impl Fn() -> Query<'q> + Send + Sync) -> Result<Vec<PgRow>> {
-        self.again(what, || self.read(query())).await
+        self.again(what, || self.read(query(), |_| Ok(false))).await
     }
 
-    async fn read(&self, query: Query<'_>) -> Result<Vec<PgRow>, Failed> {
+    /// The same, of a statement that says in a column where the store stands. A server that is behind what this process
+    /// knows is not the one that takes the writes: its connection goes, and another is asked.
+    pub async fn rows_of_now<'q>(
+        &self,
+        what: &str,
+        seq: usize,
+        query: impl Fn() -> Query<'q> + Send + Sync,
+    ) -> Result<Vec<PgRow>> {
+        let (known, behind) = (self.head.seq(), AtomicU32::new(0));
+        let is_behind = |rows: &[PgRow]| {
+            let Some(row) = rows.first() else { return Ok(false) };
+            // Of a store that has gone back for good nothing else will ever be read.
+            Ok(row.seq(seq)? < known && behind.fetch_add(1, Ordering::Relaxed) < BEHIND_MAX)
+        };
+        self.again(what, || self.read(query(), is_behind)).await
+    }
+
+    async fn read(&self, query: Query<'_>, is_behind: impl Fn(&[PgRow]) -> Result<bool>) -> Result<Vec<PgRow>, Failed> {
         let mut connection = self.pool.acquire().await?;
         match self.in_time(1, query.fetch_all(&mut *connection)).await {
-            Ok(rows) => Ok(rows?),
+            Ok(rows) => {
+                let rows = rows?;
+                if is_behind(&rows)? {
+                    drop(connection.detach());
+                    return Err(unusable("the server is behind what it acknowledged").into());
+                }
+                Ok(rows)
+            }
             Err(silent) => {
                 // The pool would ask it whether it still lives, and wait for the answer.
                 drop(connection.detach());
@@ -165,9 +196,24 @@ pub(crate) async fn connect(options: &PgConnectOptions) -> sqlx::Result<PgConnec
     tokio::time::timeout(CONNECT_TIMEOUT, connecting).await.unwrap_or_else(|_| Err(silent()))
 }
 
+/// Refuses a server that takes no writes, such as one that was demoted while the name still leads to it: what it shows may be
+/// of before what was acknowledged.
+pub(crate) async fn takes_writes(connection: &mut PgConnection) -> sqlx::Result<()> {
+    let row = sqlx::query("SELECT current_setting('transaction_read_only')").fetch_one(connection).await?;
+    match row.try_get(0)? {
+        "on" => Err(unusable("the server takes no writes now: a standby, or told so")),
+        _ => Ok(()),
+    }
+}
+
 /// It counts as a connection that was lost.
 pub(crate) fn silent() -> sqlx::Error {
     std::io::Error::new(std::io::ErrorKind::TimedOut, "the server does not answer").into()
+}
+
+/// So does this.
+fn unusable(why: &'static str) -> sqlx::Error {
+    std::io::Error::other(why).into()
 }
 
 pub(crate) fn closed() -> Error {

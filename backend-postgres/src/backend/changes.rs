@@ -8,11 +8,9 @@ use crate::types::{Columns as _, corrupt, signed};
 #[async_trait]
 impl Changes for Postgres {
     async fn position(&self) -> Result<Pos> {
-        let row = self
-            .shared
-            .row("read the position", || sqlx::query("SELECT pos FROM store ORDER BY turn DESC LIMIT 1"))
-            .await?;
-        row.ok_or_else(|| corrupt("the table `store` has no row"))?.pos(0)
+        let query = || sqlx::query("SELECT pos, seq FROM store ORDER BY turn DESC LIMIT 1");
+        let rows = self.shared.rows_of_now("read the position", 1, query).await?;
+        rows.first().ok_or_else(|| corrupt("the table `store` has no row"))?.pos(0)
     }
 
     async fn changes(&self, after: Pos, limit: usize, bytes_max: usize) -> Result<Vec<Change>> {
@@ -21,7 +19,7 @@ impl Changes for Postgres {
             let query = sqlx::query(include_str!("../../sql/changes.sql"));
             query.bind(signed(after.0)).bind(limit as i64).bind(signed(bytes_max as u64))
         };
-        let rows = self.shared.rows("read changes", query).await?;
+        let rows = self.shared.rows_of_now("read changes", 6, query).await?;
         let store = rows.first().ok_or_else(|| corrupt("the table `store` has no row"))?;
         let kept_after = store.optional_number(5)?.unwrap_or(store.number(4)?);
         if after.0 < kept_after {

@@ -11,8 +11,8 @@ use crate::types::{Columns as _, signed};
 impl Firehose for Postgres {
     async fn event_window(&self) -> Result<EventWindow> {
         let query = || sqlx::query(include_str!("../../sql/event_window.sql"));
-        let row = self.shared.row("read the window of events", query).await?.ok_or_else(no_store)?;
-        window(&row)
+        let rows = self.shared.rows_of_now("read the window of events", 0, query).await?;
+        window(rows.first().ok_or_else(no_store)?)
     }
 
     async fn events(&self, after: Seq, limit: usize, bytes_max: usize) -> Result<Vec<EventFrame>> {
@@ -22,7 +22,7 @@ impl Firehose for Postgres {
             query.bind(signed(after.get())).bind(limit as i64).bind(signed(bytes_max as u64))
         };
         // The window comes with every event, and once if there is none.
-        let rows = self.shared.rows("read events", query).await?;
+        let rows = self.shared.rows_of_now("read events", 0, query).await?;
         let window = window(rows.first().ok_or_else(no_store)?)?;
         if after > window.head {
             let detail = format!("cursor {after} is beyond the newest event, {}", window.head);

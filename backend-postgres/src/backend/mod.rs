@@ -26,7 +26,9 @@ use crate::attend::Attended;
 use crate::error::failed;
 use crate::migrate::{IDENTIFIER_BYTES_MAX, MIGRATIONS, check_schema, create_schema, migrate};
 use crate::options::Options;
-use crate::shared::{CONNECT_TIMEOUT, Counters, Head, Shared, Watched, closed, connect as open_connection, locking};
+use crate::shared::{
+    CONNECT_TIMEOUT, Counters, Head, Shared, Watched, closed, connect as open_connection, locking, takes_writes,
+};
 use crate::write::{Position, Queue, Writer};
 
 /// Connections that the store needs at least: one writes, one listens, the others read. What takes long, such as a sweep or
@@ -77,6 +79,7 @@ impl Postgres {
             .acquire_timeout(CONNECT_TIMEOUT)
             // A connection that was lost is found by its first statement, without asking before each.
             .test_before_acquire(false)
+            .after_connect(|connection, _| Box::pin(takes_writes(connection)))
             .connect_lazy_with(connect.clone());
         // Two long names may then have one channel: a notification only wakes.
         let mut channel = format!("tranquil_{}", options.schema);

@@ -6,6 +6,7 @@ mod passing;
 mod poolers;
 mod proxy;
 mod silence;
+mod switchovers;
 mod wakes;
 
 use std::sync::{Arc, Mutex, mpsc};
@@ -50,6 +51,14 @@ async fn open(url: String, change: impl FnOnce(&mut Options)) -> Arc<Postgres> {
 
 async fn head(store: &Postgres) -> u64 {
     store.event_window().await.unwrap().head.get()
+}
+
+/// Ends every connection of stores.
+async fn end_connections(url: &str) {
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+               WHERE application_name = 'tranquil-store' AND datname = current_database()";
+    sqlx::query(sql).execute(&mut connection).await.unwrap();
 }
 
 /// A database of its own on a server.

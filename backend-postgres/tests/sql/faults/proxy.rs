@@ -39,6 +39,8 @@ struct State {
     pause: Option<(usize, Duration)>,
     /// What was read from clients, in pieces.
     messages: u64,
+    /// So many of the next connections lead to another server.
+    led: Option<(u32, PathBuf)>,
     /// What came from the server.
     heard_bytes: u64,
     /// Transactions that clients began.
@@ -77,6 +79,7 @@ impl Proxy {
                     state.connections += 1;
                     state.connections
                 };
+                let server = led(&shared).unwrap_or_else(|| server.clone());
                 let server = UnixStream::connect(server.join(NAME)).await.unwrap();
                 tokio::spawn(pass(client, server, Arc::clone(&shared), number));
             }
@@ -121,6 +124,16 @@ impl Proxy {
     /// Pieces in which clients have said what they had to say.
     pub fn messages(&self) -> u64 {
         self.state.lock().unwrap().messages
+    }
+
+    /// So many of the next connections lead to another server.
+    pub fn lead(&self, count: u32, server: PathBuf) {
+        self.state.lock().unwrap().led = Some((count, server));
+    }
+
+    /// True once they did.
+    pub fn has_led(&self) -> bool {
+        self.state.lock().unwrap().led.is_none()
     }
 
     /// Bytes that came from the server.
@@ -237,6 +250,16 @@ fn counted(state: &Mutex<State>, said: usize) -> Option<Duration> {
     let mut state = state.lock().unwrap();
     state.messages += 1;
     state.pause.take_if(|(bytes, _)| said > *bytes).map(|(_, time)| time)
+}
+
+/// Where the next connection leads, if it is not to the server.
+fn led(state: &Mutex<State>) -> Option<PathBuf> {
+    let mut state = state.lock().unwrap();
+    let (left, server) = state.led.take()?;
+    if left > 1 {
+        state.led = Some((left - 1, server.clone()));
+    }
+    Some(server)
 }
 
 /// The fault, if these are its words.

@@ -12,21 +12,13 @@ use postgres_fixture::{Durability, local};
 use sqlx::{Connection as _, PgConnection};
 
 use super::proxy::Proxy;
-use super::{Scene, account, commit, database, head, open, scene};
+use super::{Scene, account, commit, database, end_connections, head, open, scene};
 
 /// Longer than any wait of these tests may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 async fn in_time<T>(what: &str, work: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, work).await.unwrap_or_else(|_| panic!("{what}: it waits for ever"))
-}
-
-/// Ends every connection of stores.
-async fn end_connections(url: &str) {
-    let mut connection = PgConnection::connect(url).await.unwrap();
-    let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
-               WHERE application_name = 'tranquil-store' AND datname = current_database()";
-    sqlx::query(sql).execute(&mut connection).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
