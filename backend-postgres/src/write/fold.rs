@@ -125,6 +125,7 @@ impl Fold {
             Effect::Link(repo, link, path, there) => drop(self.links.insert((repo, link, path), there)),
             Effect::Row(key, row) => {
                 self.rows.insert(key.clone());
+                overlay.cut.remove(&key);
                 overlay.rows.insert(key, row);
             }
             Effect::RowUnique { kind, index, value, key } => drop(overlay.uniques.insert((kind, index, value), key)),

@@ -14,7 +14,7 @@ use super::load::{Failed, load};
 use super::overlay::Overlay;
 use super::position::Position;
 use super::save::{has_others, save_group, save_others};
-use super::wanted::Wanted;
+use super::wanted::{Wanted, looks};
 use crate::clock::Clock;
 use crate::shared::allow_upload;
 
@@ -184,6 +184,7 @@ impl Maker<'_> {
         checked: &Checked,
         stamp: backend_api::Stamp,
     ) -> Result<Result<Plan>, Broken> {
+        self.overlay.looks = looks(checked.mutation());
         for _ in 0..ROUNDS_MAX {
             let planned = plan(&*self.overlay, checked, stamp);
             let mut wanted = self.overlay.take_missed();

@@ -1,6 +1,6 @@
 //! Loads what is wanted into the overlay: one statement for each sort of key, whatever the number of keys.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use backend_api::{AccountId, Cid, RecordRow, RepoId, Result, RowKey};
 use sqlx::postgres::PgConnection;
@@ -43,7 +43,9 @@ pub(super) async fn load(connection: &mut PgConnection, overlay: &mut Overlay, w
         for row in &found {
             let row = decode::row(row)?;
             keys.insert(row.key.clone());
-            overlay.rows.entry(row.key.clone()).or_insert(Some(row));
+            if !overlay.rows.contains_key(&row.key) {
+                overlay.found_row(row, 0);
+            };
         }
         overlay.owned.entry(did.clone()).or_default().stored = Some((keys, is_all));
     }
@@ -224,24 +226,32 @@ async fn uniques(connection: &mut PgConnection, overlay: &mut Overlay, wanted: &
             if let Some(value) = row.unique.get(usize::from(index)) {
                 overlay.uniques.insert((row.key.kind, index, value.clone()), Some(row.key.key.clone()));
             }
-            overlay.rows.entry(row.key.clone()).or_insert(Some(row));
+            if !overlay.rows.contains_key(&row.key) {
+                overlay.found_row(row, 0);
+            }
         }
     }
     Ok(())
 }
 
-async fn rows(connection: &mut PgConnection, overlay: &mut Overlay, wanted: &BTreeSet<RowKey>) -> Result<(), Failed> {
+async fn rows(
+    connection: &mut PgConnection,
+    overlay: &mut Overlay,
+    wanted: &BTreeMap<RowKey, usize>,
+) -> Result<(), Failed> {
     let found = sqlx::query(include_str!("../../sql/load_rows.sql"))
-        .bind(wanted.iter().map(|key| key.kind as i16).collect::<Vec<i16>>())
-        .bind(wanted.iter().map(|key| key.key.as_slice()).collect::<Vec<&[u8]>>())
+        .bind(wanted.keys().map(|key| key.kind as i16).collect::<Vec<i16>>())
+        .bind(wanted.keys().map(|key| key.key.as_slice()).collect::<Vec<&[u8]>>())
+        .bind(wanted.values().map(|bytes| *bytes as i32).collect::<Vec<i32>>())
         .fetch_all(connection)
         .await?;
-    for key in wanted {
+    for key in wanted.keys() {
         overlay.rows.entry(key.clone()).or_insert(None);
     }
     for row in &found {
         let row = decode::row(row)?;
-        overlay.rows.insert(row.key.clone(), Some(row));
+        let bytes = wanted.get(&row.key).copied().unwrap_or(0);
+        overlay.found_row(row, bytes);
     }
     Ok(())
 }

@@ -68,6 +68,10 @@ pub(super) struct Overlay {
     pub blobs: HashMap<(AccountId, Cid), Option<Blob>>,
     pub uses: HashMap<(RepoId, Cid), Members<RecordPath>>,
     pub rows: HashMap<RowKey, Option<Row>>,
+    /// Rows whose body was loaded so far only. All others have theirs.
+    pub cut: HashMap<RowKey, usize>,
+    /// How far the mutation that is planned looks at bodies.
+    pub looks: HashMap<RowKey, usize>,
     pub uniques: HashMap<(RowKind, u8, Vec<u8>), Option<Vec<u8>>>,
     pub owned: HashMap<Did, Members<RowKey>>,
     pub receipts: HashMap<(Did, IdempotencyKey), Option<ReceiptRow>>,
@@ -90,6 +94,20 @@ impl Overlay {
     /// True if the database has nothing of a generation.
     pub fn is_new(&self, repo: RepoId) -> bool {
         repo.0 > self.stored_pos.0
+    }
+
+    /// A row that was loaded, with the first bytes of its body, unless there is more of it already.
+    pub fn found_row(&mut self, row: Row, bytes: usize) {
+        let is_more = self.cut.get(&row.key).is_some_and(|had| *had < bytes);
+        if is_more || self.rows.get(&row.key).is_none_or(Option::is_none) {
+            self.cut.insert(row.key.clone(), bytes);
+            self.rows.insert(row.key.clone(), Some(row));
+        }
+    }
+
+    /// True if a row is loaded, with so many bytes of its body.
+    pub fn has_row(&self, key: &RowKey, bytes: usize) -> bool {
+        self.rows.contains_key(key) && self.cut.get(key).is_none_or(|had| *had >= bytes)
     }
 
     /// What plans read that was not loaded, since this was last asked.
@@ -191,9 +209,10 @@ impl View for Overlay {
     }
 
     fn row(&self, key: &RowKey) -> Result<Option<Row>> {
+        let bytes = self.looks.get(key).copied().unwrap_or(0);
         match self.rows.get(key) {
-            Some(row) => Ok(row.clone()),
-            None => self.missed(|wanted| wanted.row(key)),
+            Some(row) if self.has_row(key, bytes) => Ok(row.clone()),
+            _ => self.missed(|wanted| wanted.row(key, bytes)),
         }
     }
 

@@ -1,17 +1,49 @@
 //! What is to be loaded before a plan can be made.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use backend_api::limits::ROWS_OWNED_MAX;
+use backend_api::limits::{ROW_BODY_BYTES_MAX, ROWS_OWNED_MAX};
 use backend_api::mutation::{ImportTree, RepoCommit};
 use backend_api::{
-    Account, AccountId, Checked, Cid, Did, Email, Handle, IdempotencyKey, Op, RecordPath, RepoId, RowKey, RowKind,
+    Account, AccountId, Checked, Cid, Did, Email, Expect, Handle, IdempotencyKey, Mutation, Op, RecordPath, RepoId,
+    Row, RowKey, RowKind,
 };
 
 use super::overlay::Overlay;
 
 /// Uses of a blob that are loaded at least.
 const USES: usize = 16;
+
+/// How far an operation looks at the body of the row that it names. A body that is only compared is loaded one byte further
+/// than what it is compared with: a longer one is another one. Of what is deleted the body does not matter.
+fn body_bytes(op: &Op) -> usize {
+    match op {
+        Op::TakeRow(_) => ROW_BODY_BYTES_MAX,
+        Op::PutRow { row, expect } => row.body.len().max(expected(expect)) + 1,
+        Op::DeleteRow { expect: expect @ Expect::Body(_), .. } => expected(expect) + 1,
+        _ => 0,
+    }
+}
+
+fn expected(expect: &Expect) -> usize {
+    match expect {
+        Expect::Body(body) => body.len(),
+        Expect::Any | Expect::Absent => 0,
+    }
+}
+
+/// How far a mutation looks at the bodies of rows.
+pub(super) fn looks(mutation: &Mutation) -> HashMap<RowKey, usize> {
+    let mut looks = HashMap::new();
+    for op in &mutation.ops {
+        let (Op::PutRow { row: Row { key, .. }, .. } | Op::DeleteRow { key, .. } | Op::TakeRow(key)) = op else {
+            continue;
+        };
+        let bytes = looks.entry(key.clone()).or_default();
+        *bytes = body_bytes(op).max(*bytes);
+    }
+    looks
+}
 
 /// Keys to be looked up.
 #[derive(Debug, Default)]
@@ -24,7 +56,8 @@ pub(super) struct Wanted {
     pub records: BTreeSet<(RepoId, RecordPath)>,
     pub blobs: BTreeSet<(AccountId, Cid)>,
     pub uses: BTreeMap<(RepoId, Cid), usize>,
-    pub rows: BTreeSet<RowKey>,
+    /// And how much of their bodies.
+    pub rows: BTreeMap<RowKey, usize>,
     pub uniques: BTreeSet<(RowKind, u8, Vec<u8>)>,
     pub owned: BTreeMap<Did, usize>,
     pub receipts: BTreeSet<(Did, IdempotencyKey)>,
@@ -64,8 +97,9 @@ impl Wanted {
         *wanted = limit.max(*wanted).max(USES);
     }
 
-    pub fn row(&mut self, key: &RowKey) {
-        self.rows.insert(key.clone());
+    pub fn row(&mut self, key: &RowKey, bytes: usize) {
+        let wanted = self.rows.entry(key.clone()).or_default();
+        *wanted = bytes.max(*wanted);
     }
 
     pub fn unique(&mut self, kind: RowKind, index: u8, value: &[u8]) {
@@ -139,24 +173,24 @@ impl Wanted {
         match op {
             Op::DeleteAccount if !overlay.owned.contains_key(did) => self.owned(did, ROWS_OWNED_MAX + 1),
             Op::PutRow { row, .. } => {
-                self.missing_row(overlay, &row.key);
+                self.missing_row(overlay, &row.key, body_bytes(op));
                 for (index, value) in row.unique.iter().enumerate() {
                     let (kind, index) = (row.key.kind, index as u8);
                     match overlay.uniques.get(&(kind, index, value.clone())) {
                         None => self.unique(kind, index, value),
-                        Some(Some(holder)) => self.missing_row(overlay, &RowKey { kind, key: holder.clone() }),
+                        Some(Some(holder)) => self.missing_row(overlay, &RowKey { kind, key: holder.clone() }, 0),
                         Some(None) => {}
                     }
                 }
             }
-            Op::DeleteRow { key, .. } | Op::TakeRow(key) => self.missing_row(overlay, key),
+            Op::DeleteRow { key, .. } | Op::TakeRow(key) => self.missing_row(overlay, key, body_bytes(op)),
             _ => {}
         }
     }
 
-    fn missing_row(&mut self, overlay: &Overlay, key: &RowKey) {
-        if !overlay.rows.contains_key(key) {
-            self.row(key);
+    fn missing_row(&mut self, overlay: &Overlay, key: &RowKey, bytes: usize) {
+        if !overlay.has_row(key, bytes) {
+            self.row(key, bytes);
         }
     }
 

@@ -19,6 +19,8 @@ const DELAY_MIN: Duration = Duration::from_millis(2);
 const DELAY_MAX: Duration = Duration::from_millis(500);
 /// So many groups are written before the queue of notifications, which was full, is tried again.
 const QUIET_GROUPS: u32 = 1_000;
+/// Mutations of a group that are given up one by one before the others are given up with them.
+const GIVEN_UP_MAX: u32 = 2;
 /// An attempt has several statements, and the server gives each up after its own time: after so many of these it is not there.
 const STATEMENTS_MAX: u32 = 3;
 
@@ -62,11 +64,13 @@ impl Writer {
         let answers = match self.made(&group).await {
             Ok(answers) => answers,
             // What one of them brings up must not fail the others.
-            Err(e) if group.len() > 1 && matches!(e.kind(), Kind::Corrupt | Kind::Limit) => {
-                self.one_by_one(&group).await
+            Err(e) if group.len() > 1 && (is_of_one(&e) || e.reason() == Reason::Overloaded) => {
+                self.one_by_one(&group, &e).await
             }
             Err(e) => group.iter().map(|_| Err(e.clone())).collect(),
         };
+        // Bodies and blocks are of no use to the next group.
+        self.overlay.clear(true);
         self.shared.counters.group(answers.len() as u64, watch.elapsed_us());
         for (waiting, answer) in waiting.into_iter().zip(answers) {
             // Who dropped the call does not want to know.
@@ -74,10 +78,18 @@ impl Writer {
         }
     }
 
-    async fn one_by_one(&mut self, group: &[Checked]) -> Vec<Result<Receipt>> {
+    /// Where the server does not keep up with several of them it is not their fault: what is left of them fails for the
+    /// group's reason.
+    async fn one_by_one(&mut self, group: &[Checked], why: &Error) -> Vec<Result<Receipt>> {
         let mut answers = Vec::with_capacity(group.len());
+        let mut given_up = 0;
         for one in group {
+            if given_up >= GIVEN_UP_MAX {
+                answers.push(Err(why.clone()));
+                continue;
+            }
             let answer = self.made(std::slice::from_ref(one)).await;
+            given_up += u32::from(answer.as_ref().is_err_and(|e| !is_of_one(e)));
             answers.push(answer.and_then(|mut answers| match answers.pop() {
                 Some(answer) => answer,
                 None => Err(Error::new(Reason::ReadFailed, "a group of one mutation has no answer")),
@@ -170,6 +182,11 @@ impl Drop for End {
         let why = Error::new(Reason::Closed, "the writer has ended; nothing was written: open the store again");
         self.0.queue.abandon(&why);
     }
+}
+
+/// True if it is a mutation that fails, whenever it is made.
+fn is_of_one(e: &Error) -> bool {
+    matches!(e.kind(), Kind::Corrupt | Kind::Limit)
 }
 
 fn unknown(e: &Error) -> Error {

@@ -1,6 +1,7 @@
 //! How much is fetched and looked at: by bytes and transactions, not by time.
 
 use super::*;
+use backend_api::{Expect, Op, Row, RowKey, RowKind};
 use sqlx::AssertSqlSafe;
 
 /// Most of what a busy repo took away is needed again or gone when its window has passed.
@@ -36,4 +37,77 @@ async fn a_sweep_looks_at_little_under_the_lock_and_at_nothing_twice() {
     let cids = (MUTATIONS - 1) * CIDS;
     assert!(begun >= cids / BUDGET, "{begun} transactions for {cids} CIDs");
     assert!(heard < cids * 36 * 3 / 2, "{heard} bytes for {cids} CIDs");
+}
+
+/// Of a row that goes, and of one whose body is only compared, hardly more is fetched than its name.
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_of_rows_are_fetched_as_far_as_they_are_looked_at() {
+    const ROWS: u8 = 60;
+    const BYTES: usize = 300_000;
+    let Some(Scene { proxy, url, store, _server }) = Scene::begin("bodies", |_| {}).await else { return };
+    let fill = format!(
+        "INSERT INTO rows (kind, key, owner, unique_0, body)
+         SELECT {}, decode(lpad(to_hex(n), 2, '0'), 'hex'), a.id, decode(lpad(to_hex(n), 2, '0'), 'hex'),
+                decode(repeat('61', {BYTES}), 'hex')
+         FROM accounts AS a, generate_series(1, {ROWS}) AS n;
+         UPDATE store SET turn = turn + 1",
+        RowKind::Custom as i16
+    );
+    let mut connection = PgConnection::connect(&url).await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(fill)).execute(&mut connection).await.unwrap();
+    let mutation = |n: u8, ops| Mutation { did: scene::did("alice"), key: key(n), ops, blocks: Vec::new() };
+    let row_key = |n: u8| RowKey { kind: RowKind::Custom, key: vec![n] };
+    let put = |n: u8, body: &[u8], expect| {
+        let mut row = Row::new(RowKind::Custom, [n], body.to_vec());
+        row.owner = Some(scene::did("alice"));
+        Op::PutRow { row, expect }
+    };
+    let delete = |n, expect| Op::DeleteRow { key: row_key(n), expect };
+    let mut unique = Row::new(RowKind::Custom, [200], Vec::new());
+    unique.unique = vec![vec![9]];
+    let body = vec![b'a'; BYTES];
+    let longer = [body.as_slice(), b"a"].concat();
+    let before = proxy.heard_bytes();
+    let answers = store
+        .apply_many(vec![
+            mutation(10, (1..=ROWS).map(|n| delete(n, Expect::Absent)).collect()),
+            mutation(11, (1..=ROWS).map(|n| put(n, b"", Expect::Absent)).collect()),
+            mutation(12, vec![put(1, b"", Expect::Body(Vec::new()))]),
+            mutation(13, vec![delete(2, Expect::Body(body[1..].to_vec()))]),
+            mutation(14, vec![delete(2, Expect::Body(longer))]),
+            mutation(15, vec![Op::PutRow { row: unique, expect: Expect::Any }]),
+            mutation(16, vec![delete(2, Expect::Body(body.clone()))]),
+            mutation(17, vec![put(3, &body, Expect::Any), put(4, b"a", Expect::Any)]),
+            mutation(18, vec![Op::TakeRow(row_key(5)), Op::TakeRow(row_key(4))]),
+            mutation(19, vec![Op::DeleteAccount]),
+        ])
+        .await;
+    let heard = proxy.heard_bytes() - before;
+    let refusals: Vec<_> = answers.iter().take(6).map(|answer| answer.as_ref().err().map(|e| e.reason())).collect();
+    let [exists, mismatch] = [Some(Reason::RowExists), Some(Reason::RowMismatch)];
+    assert_eq!(refusals, [exists, exists, mismatch, mismatch, mismatch, Some(Reason::RowNotUnique)]);
+    assert_eq!(answers[6..].iter().filter_map(|answer| answer.as_ref().err()).count(), 0, "{answers:?}");
+    let taken: Vec<_> = answers[8].as_ref().unwrap().taken.iter().map(|row| row.body.len()).collect();
+    assert_eq!(taken, [BYTES, 1], "what is taken is given whole");
+    // Rows 2, 3 and 5 are compared with as much or given, in more than one round of loading.
+    assert!(heard < 10 * BYTES as u64, "{heard} bytes for {ROWS} rows of {BYTES}");
+    let left = sqlx::query("SELECT count(*) FROM rows").fetch_one(&mut connection).await.unwrap();
+    assert_eq!(left.get::<i64, _>(0), 0);
+}
+
+/// What cannot be loaded in time fails by itself, and not again and again with all that come with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mutation_that_takes_too_long_fails_alone() {
+    let change = |options: &mut Options| options.statement_timeout = Duration::from_millis(500);
+    let Some(Scene { proxy: _proxy, url, store, _server }) = Scene::begin("alone", change).await else { return };
+    let mut lock = PgConnection::connect(&url).await.unwrap();
+    let mut lock = lock.begin().await.unwrap();
+    sqlx::query("LOCK TABLE blobs").execute(&mut *lock).await.unwrap();
+    let put = Op::PutBlob { cid: scene::blob_cid("blob"), mime: "image/png".into(), bytes: 4 };
+    let slow = Mutation { did: scene::did("alice"), key: key(2), ops: vec![put], blocks: Vec::new() };
+    let answers = store.apply_many(vec![account("bob"), slow.clone(), account("carol")]).await;
+    let reasons: Vec<_> = answers.iter().map(|answer| answer.as_ref().err().map(|e| e.reason())).collect();
+    assert_eq!(reasons, [None, Some(Reason::Overloaded), None]);
+    lock.rollback().await.unwrap();
+    store.apply(slow).await.unwrap();
 }
