@@ -1,9 +1,10 @@
 -- A group of mutations: what nearly every one of them changes, in one statement. It takes effect if the store stands where
--- the group was planned, or not at all: `turn` is empty then, and everything else hangs on it. The row of `store` stays
--- locked until the commit, so numbers become visible in their order.
+-- the group was planned, or not at all: `turn` is empty then, and everything else hangs on it. A server that took over from
+-- another and lost its last turns may have come to the same turn by another way, so more than the turn is compared. The row
+-- of `store` stays locked until the commit, so numbers become visible in their order.
 WITH turn AS (
     UPDATE store SET turn = turn + 1, pos = $2, seq = $3, at = $4
-    WHERE turn = $1 AND epoch = $5 AND writable
+    WHERE turn = $1 AND epoch = $5 AND writable AND pos = $51 AND seq = $52 AND at = $53
     RETURNING turn
 ), new_blocks AS (
     INSERT INTO blocks AS b (repo, cid, refs, released, bytes)

@@ -92,11 +92,8 @@ impl Maker<'_> {
         if fold.taken.is_empty() {
             // Refusals are as good as what they were made on.
             let now = Position::read(connection).await?;
-            return Ok(if now.turn == known.turn && now.epoch == self.epoch {
-                Made::Done(answers, known)
-            } else {
-                Made::Raced
-            });
+            let is_good = now.is_at(&known) && now.epoch == self.epoch;
+            return Ok(if is_good { Made::Done(answers, known) } else { Made::Raced });
         }
         let is_saved = if has_others(self.overlay, &fold) {
             let mut transaction = connection.begin().await?;

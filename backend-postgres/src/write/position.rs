@@ -59,6 +59,12 @@ impl Position {
         })
     }
 
+    /// True if the store has not moved since, also not to the same turn by another way.
+    pub fn is_at(&self, known: &Self) -> bool {
+        let place = |of: &Self| (of.turn, of.epoch, of.pos, of.seq, of.at);
+        place(self) == place(known)
+    }
+
     /// Refuses if somebody has raised the fence since the store was opened under `epoch`.
     pub fn open_to(&self, epoch: i64) -> Result<()> {
         let why = if self.epoch != epoch {

@@ -81,7 +81,10 @@ pub(super) async fn save_group(
         .bind(fold.events.iter().map(|event| &*event.frame).collect::<Vec<&[u8]>>())
         .bind(!fold.events.is_empty() && wakes.is_some())
         .bind(wakes.unwrap_or_default())
-        .bind(after.seq.to_string());
+        .bind(after.seq.to_string())
+        .bind(signed(before.pos.0))
+        .bind(signed(before.seq.get()))
+        .bind(Time(before.at));
     Ok(query.fetch_optional(connection).await?.is_some())
 }
 

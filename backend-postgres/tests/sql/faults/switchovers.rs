@@ -75,3 +75,15 @@ async fn a_server_that_is_behind_is_not_read_from() {
     })
     .await;
 }
+
+/// A server that took over and had lost the last turns may have come to the same turn by another way.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_turn_that_was_come_to_by_another_way_is_another_one() {
+    let Some(scene) = Scene::begin("turned", |_| {}).await else { return };
+    let (first, repo) = commit(&SceneRepo::new(scene::did("alice")), 2);
+    scene.store.apply(first).await.unwrap();
+    let mut connection = PgConnection::connect(&scene.url).await.unwrap();
+    sqlx::raw_sql("UPDATE store SET seq = seq + 5").execute(&mut connection).await.unwrap();
+    let receipt = scene.store.apply(commit(&repo, 3).0).await.unwrap();
+    assert_eq!(receipt.first_seq.get(), 7, "no number is given out twice");
+}
