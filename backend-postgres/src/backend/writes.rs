@@ -1,6 +1,5 @@
 use async_trait::async_trait;
 use backend_api::{Checked, Error, Mutation, Reason, Receipt, Result, Writes};
-use tokio::sync::oneshot;
 
 use super::Postgres;
 use crate::write::Job;
@@ -26,9 +25,8 @@ fn lost() -> Error {
 #[async_trait]
 impl Writes for Postgres {
     async fn apply(&self, mutation: Mutation) -> Result<Receipt> {
-        let checked = check(mutation).await?;
-        let (answer, answered) = oneshot::channel();
-        self.shared.queue.push(vec![Job { checked, answer }])?;
+        let (job, answered) = Job::new(check(mutation).await?);
+        self.shared.queue.push(vec![job])?;
         answered.await.unwrap_or_else(|_| Err(lost()))
     }
 
@@ -38,8 +36,8 @@ impl Writes for Postgres {
         for mutation in mutations {
             answers.push(match check(mutation).await {
                 Ok(checked) => {
-                    let (answer, answered) = oneshot::channel();
-                    jobs.push(Job { checked, answer });
+                    let (job, answered) = Job::new(checked);
+                    jobs.push(job);
                     Ok(answered)
                 }
                 Err(e) => Err(e),

@@ -2,9 +2,12 @@
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use backend_api::{Checked, Error, Reason, Receipt, Result};
 use tokio::sync::{Notify, oneshot};
+
+use crate::clock::Stopwatch;
 
 /// Above this a mutation waits in the lane of the large ones, of which each group takes one.
 const SMALL_BYTES_MAX: usize = 256 * 1024;
@@ -20,6 +23,16 @@ const JOB_BYTES: usize = 512;
 pub(crate) struct Job {
     pub checked: Checked,
     pub answer: oneshot::Sender<Result<Receipt>>,
+    /// Since it was queued.
+    pub queued: Stopwatch,
+}
+
+impl Job {
+    /// A mutation that is queued now, and where its answer comes.
+    pub fn new(checked: Checked) -> (Self, oneshot::Receiver<Result<Receipt>>) {
+        let (answer, answered) = oneshot::channel();
+        (Self { checked, answer, queued: Stopwatch::start() }, answered)
+    }
 }
 
 #[derive(Default)]
@@ -84,6 +97,24 @@ impl Queue {
             }
             // A permit is kept for what arrives between the look and the wait.
             self.arrived.notified().await;
+        }
+    }
+
+    /// Refuses what has waited for so long.
+    pub fn refuse_older(&self, age: Duration, why: &Error) {
+        let mut lanes = self.lanes();
+        let lanes_of_it = &mut *lanes;
+        let mut refused = Vec::new();
+        for lane in [&mut lanes_of_it.small, &mut lanes_of_it.large] {
+            while let Some((job, bytes)) = lane.pop_front_if(|(job, _)| job.queued.elapsed() >= age) {
+                lanes_of_it.bytes -= bytes;
+                refused.push(job);
+            }
+        }
+        drop(lanes);
+        for job in refused {
+            // Who dropped the call does not want to know.
+            let _ = job.answer.send(Err(why.clone()));
         }
     }
 

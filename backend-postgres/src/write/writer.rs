@@ -17,6 +17,8 @@ use crate::shared::Shared;
 
 const DELAY_MIN: Duration = Duration::from_millis(2);
 const DELAY_MAX: Duration = Duration::from_millis(500);
+/// What has waited long because there is much to write is not given up for one failure.
+const TRIED_MIN: Duration = Duration::from_secs(1);
 /// So many groups are written before the queue of notifications, which was full, is tried again.
 const QUIET_GROUPS: u32 = 1_000;
 /// Mutations of a group that are given up one by one before the others are given up with them.
@@ -35,6 +37,8 @@ pub(crate) struct Writer {
     must_turn: bool,
     /// Groups that wake nobody: the queue of notifications was full.
     quiet_groups: u32,
+    /// When the oldest mutation of the group was queued.
+    since: Stopwatch,
 }
 
 impl Writer {
@@ -47,6 +51,7 @@ impl Writer {
             connection: Some(connection),
             must_turn: false,
             quiet_groups: 0,
+            since: Stopwatch::start(),
         }
     }
 
@@ -54,6 +59,9 @@ impl Writer {
     pub async fn run(mut self) {
         let _end = End(Arc::clone(&self.shared));
         while let Some(jobs) = self.shared.queue.take().await {
+            // The oldest has waited for so long already.
+            let since = jobs.iter().map(|job| job.queued).max_by_key(Stopwatch::elapsed);
+            self.since = since.unwrap_or_else(Stopwatch::start);
             let (group, waiting): (Vec<_>, Vec<_>) = jobs.into_iter().map(|job| (job.checked, job.answer)).unzip();
             self.group(group, waiting).await;
         }
@@ -111,7 +119,7 @@ impl Writer {
     }
 
     async fn tried(&mut self, group: &[Checked], may_be_committed: &mut bool) -> Result<Vec<Result<Receipt>>> {
-        let watch = Stopwatch::start();
+        let (watch, retry_for) = (Stopwatch::start(), self.shared.options.retry_for);
         let (mut delay, mut wakes) = (DELAY_MIN, self.quiet_groups == 0);
         self.quiet_groups = self.quiet_groups.saturating_sub(1);
         loop {
@@ -144,9 +152,15 @@ impl Writer {
                 self.quiet_groups = QUIET_GROUPS;
                 continue;
             }
-            let passes = matches!(&failed, Failed::Database(e) if is_transient(e)) || *may_be_committed;
-            if !passes || watch.elapsed() >= self.shared.options.retry_for {
-                return Err(failed.into_error("write a group of mutations"));
+            let passes = matches!(&failed, Failed::Database(e) if is_transient(e));
+            let is_late = self.since.elapsed() >= retry_for && watch.elapsed() >= retry_for.min(TRIED_MIN);
+            if !(passes || *may_be_committed) || is_late {
+                let error = failed.into_error("write a group of mutations");
+                if passes {
+                    // Who has waited as long as these would be told the same, group after group.
+                    self.shared.queue.refuse_older(retry_for, &error);
+                }
+                return Err(error);
             }
             self.shared.counters.retry();
             tokio::time::sleep(delay).await;

@@ -1,6 +1,7 @@
 //! What a write answers when the connection, the server, another process or its own writer fails under it.
 
 mod amounts;
+mod away;
 mod links;
 mod passing;
 mod poolers;

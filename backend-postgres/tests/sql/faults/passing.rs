@@ -40,7 +40,7 @@ enum When {
     AtCommit,
 }
 
-async fn retries(scene: &Scene) -> u64 {
+pub(super) async fn retries(scene: &Scene) -> u64 {
     let counters = scene.store.stats().await.unwrap().counters;
     counters.iter().find(|(name, _)| name == "retries").unwrap().1
 }

@@ -152,6 +152,11 @@ impl Proxy {
         state.muted = state.connections;
     }
 
+    /// From now on the server cannot be reached. Connections that are there stay.
+    pub fn go_away(&self) {
+        self.state.lock().unwrap().is_away = true;
+    }
+
     /// The server can be reached again.
     pub fn come_back(&self) {
         self.state.lock().unwrap().is_away = false;
