@@ -83,12 +83,22 @@ impl Shared {
 
     /// Waits for so many statements. The server ends what takes too long; if it does not even do that it cannot be heard.
     pub async fn in_time<T>(&self, statements: u32, work: impl Future<Output = T>) -> sqlx::Result<T> {
+        self.in_time_with(Duration::ZERO, statements, work).await
+    }
+
+    /// The same, of statements with so much to upload: the server does not count that.
+    pub async fn in_time_with<T>(
+        &self,
+        upload: Duration,
+        statements: u32,
+        work: impl Future<Output = T>,
+    ) -> sqlx::Result<T> {
         // One more, for the server to say that it gave the last one up.
         let time = self.options.statement_timeout.saturating_mul(statements.saturating_add(1));
         if time.is_zero() {
             return Ok(work.await);
         }
-        tokio::time::timeout(time, work).await.map_err(|_| silent())
+        tokio::time::timeout(time.saturating_add(upload), work).await.map_err(|_| silent())
     }
 
     /// Does what may be done twice: again and again, while what keeps it from being done may pass.
@@ -180,12 +190,19 @@ pub(crate) fn locking(connect: &PgConnectOptions) -> PgConnectOptions {
     connect.clone().options([("idle_in_transaction_session_timeout", idle)]).options(KEEPALIVES)
 }
 
+/// What so many bytes of mutations take on a slow link.
+pub(crate) fn upload_time(bytes: usize) -> Duration {
+    let ms = if bytes < LOCK_IDLE_BYTES_MIN { 0 } else { TIMES_SENT * bytes / LOCK_IDLE_BYTES_PER_MS };
+    Duration::from_millis(ms as u64)
+}
+
 /// Gives a transaction the time that so many bytes take on a slow link: the server counts it as idle while it reads them.
 pub(crate) async fn allow_upload(connection: &mut PgConnection, bytes: usize) -> sqlx::Result<()> {
-    if bytes < LOCK_IDLE_BYTES_MIN {
+    let upload = upload_time(bytes);
+    if upload.is_zero() {
         return Ok(());
     }
-    let idle_ms = LOCK_IDLE_MS_MAX + TIMES_SENT * bytes / LOCK_IDLE_BYTES_PER_MS;
+    let idle_ms = LOCK_IDLE_MS_MAX as u128 + upload.as_millis();
     let sql = format!("SET LOCAL idle_in_transaction_session_timeout = {idle_ms}");
     sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await.map(drop)
 }

@@ -50,7 +50,7 @@ impl<E: Into<Failed>> From<E> for Broken {
     }
 }
 
-fn bytes(group: &[Checked]) -> usize {
+pub(super) fn bytes(group: &[Checked]) -> usize {
     group.iter().map(Checked::bytes).sum()
 }
 

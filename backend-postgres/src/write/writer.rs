@@ -7,13 +7,13 @@ use backend_api::{Checked, Error, Kind, Reason, Receipt, Result};
 use sqlx::postgres::PgConnection;
 use tokio::sync::oneshot;
 
-use super::group::{Broken, Made, Maker, Mode};
+use super::group::{Broken, Made, Maker, Mode, bytes};
 use super::load::Failed;
 use super::overlay::Overlay;
 use super::position::Position;
 use crate::clock::Stopwatch;
 use crate::error::{is_queue_full, is_transient};
-use crate::shared::Shared;
+use crate::shared::{Shared, upload_time};
 
 const DELAY_MIN: Duration = Duration::from_millis(2);
 const DELAY_MAX: Duration = Duration::from_millis(500);
@@ -182,7 +182,8 @@ impl Writer {
             wakes: wakes.then_some(&shared.channel),
             must_turn: self.must_turn,
         };
-        let made = shared.in_time(STATEMENTS_MAX, maker.make(connection, mode, group)).await;
+        let making = maker.make(connection, mode, group);
+        let made = shared.in_time_with(upload_time(bytes(group)), STATEMENTS_MAX, making).await;
         // Of a server that says nothing nobody knows what it has done.
         made.unwrap_or_else(|silent| Err(Broken { failed: Failed::Database(silent), may_be_committed: true }))
     }

@@ -4,15 +4,18 @@ use super::*;
 use backend_api::{Blobs as _, Expect, Op, Row, RowKind};
 use conformance::scene::Write;
 
-/// The server takes the time in which it reads a large message for idleness.
+/// The server takes the time in which it reads a large message for idleness, and does not count it for the statement.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_mutation_may_take_its_time_on_a_slow_link() {
-    let change = |options: &mut Options| options.retry_for = Duration::ZERO;
+    let change = |options: &mut Options| {
+        options.retry_for = Duration::ZERO;
+        options.statement_timeout = Duration::from_millis(1_400);
+    };
     let Some(Scene { proxy, store, _server, .. }) = Scene::begin("slow", change).await else { return };
     let body = format!("{{\"a\":\"{}\"}}", "x".repeat(900_000));
     let row = |n: u8| Row::new(RowKind::Custom, [n], body.clone().into_bytes());
     let ops = (0..3).map(|n| Op::PutRow { row: row(n), expect: Expect::Any }).collect();
-    // Longer than a process may stand still with the lock.
+    // Longer than a process may stand still with the lock, and than a group's statements may take.
     proxy.pause_after(1_000_000, Duration::from_secs(6));
     let mutation = Mutation { did: scene::did("alice"), key: key(2), ops, blocks: Vec::new() };
     store.apply(mutation).await.unwrap();
