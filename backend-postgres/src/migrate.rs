@@ -30,6 +30,25 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 2, name: "old_snapshots", sql: include_str!("../migrations/0002_old_snapshots.sql") },
 ];
 
+/// The tables that a store has besides.
+const TABLES: [&str; 15] = [
+    "accounts",
+    "blob_uses",
+    "blobs",
+    "blocks",
+    "changes",
+    "commits",
+    "events",
+    "links",
+    "mutations",
+    "records",
+    "repos",
+    "rows",
+    "slots",
+    "store",
+    "sweeps",
+];
+
 /// Brings a schema to the newest version.
 ///
 /// # Errors
@@ -71,9 +90,9 @@ pub async fn migrate(connection: &mut PgConnection, migrations: &[Migration]) ->
 /// its tables. Tables of somebody else's are left alone.
 async fn is_done(connection: &mut PgConnection, migrations: &[Migration]) -> Result<bool> {
     // In this order: whoever makes the store meanwhile makes that table first.
-    let sql = "SELECT num_nonnulls(to_regclass('store'), to_regclass('accounts'))::bigint, \
+    let sql = "SELECT (SELECT count(to_regclass(name)) FROM unnest($1::text[]) AS t (name)), \
                num_nonnulls(to_regclass('migrations'))::bigint";
-    let row = sqlx::query(sql).fetch_one(&mut *connection).await;
+    let row = sqlx::query(sql).bind(&TABLES[..]).fetch_one(&mut *connection).await;
     let row = row.map_err(|e| unprepared("look for the migrations", &e))?;
     match (row.number(0)?, row.number(1)?) {
         (0, 0) => Ok(false),

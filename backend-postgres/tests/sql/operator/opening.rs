@@ -74,6 +74,31 @@ async fn tables_of_another_program_are_left_alone() {
     }
 }
 
+/// Also by one that is made late: then nothing may be left of those before it.
+#[tokio::test(flavor = "multi_thread")]
+async fn any_table_of_another_program_is_noticed_before_anything_is_made() {
+    if !available() {
+        return;
+    }
+    let store = crate::common::database().await;
+    let mut connection = PgConnection::connect(&store.url()).await.unwrap();
+    let mut names = tables(&mut connection).await;
+    names.retain(|name| name != "migrations");
+    assert!(names.len() > 10, "{names:?}");
+    let database = Database::create().await;
+    let mut connection = PgConnection::connect(&database.url()).await.unwrap();
+    for name in names {
+        let run = async |connection: &mut PgConnection, sql: String| {
+            sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await.unwrap();
+        };
+        run(&mut connection, format!("CREATE TABLE {name} (id serial PRIMARY KEY)")).await;
+        let error = refused(Options::new(database.url())).await;
+        assert_eq!(error.reason(), Reason::WrongStore, "{name}: {error}");
+        assert_eq!(tables(&mut connection).await, [name.as_str()], "nothing was changed");
+        run(&mut connection, format!("DROP TABLE {name}")).await;
+    }
+}
+
 /// `pg_dump` holds a lock of every table until it is done.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_opens_while_it_is_dumped() {
