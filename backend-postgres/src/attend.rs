@@ -16,6 +16,11 @@ use crate::types::Columns as _;
 /// How long nothing is asked.
 const ASK_EVERY: Duration = Duration::from_secs(10);
 
+/// How soon it is asked again after it gave no good answer, and how many of those in a row are believed: a server that is
+/// full, or a name that leads elsewhere for a moment, ends nothing that goes on.
+const ASK_AGAIN_AFTER: Duration = Duration::from_secs(2);
+const FAILURES_MAX: u32 = 3;
+
 /// The server's side of a connection.
 pub(crate) struct Attended {
     options: PgConnectOptions,
@@ -34,14 +39,18 @@ impl Attended {
     /// Waits for work on the connection, for as long as the server is at it.
     pub async fn during<T>(&self, work: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
         let mut work = std::pin::pin!(work);
-        loop {
-            match tokio::time::timeout(ASK_EVERY, &mut work).await {
-                Ok(done) => return done,
-                Err(_) if self.goes_on().await => {}
-                // What was done while that was asked counts.
-                Err(_) => return tokio::time::timeout(Duration::ZERO, work).await.unwrap_or_else(|_| Err(silent())),
+        let (mut pause, mut failures) = (ASK_EVERY, 0);
+        while failures < FAILURES_MAX {
+            if let Ok(done) = tokio::time::timeout(pause, &mut work).await {
+                return done;
             }
+            (pause, failures) = match self.goes_on().await {
+                true => (ASK_EVERY, 0),
+                false => (ASK_AGAIN_AFTER, failures + 1),
+            };
         }
+        // What was done while that was asked counts.
+        tokio::time::timeout(Duration::ZERO, work).await.unwrap_or_else(|_| Err(silent()))
     }
 
     /// Asks. A server that refuses to answer is there.

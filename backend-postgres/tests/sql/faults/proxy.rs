@@ -39,6 +39,8 @@ struct State {
     pause: Option<(usize, Duration)>,
     /// What was read from clients, in pieces.
     messages: u64,
+    /// So many of the next connections are refused.
+    refusals: u32,
     /// So many of the next connections lead to another server.
     led: Option<(u32, PathBuf)>,
     /// What came from the server.
@@ -69,7 +71,8 @@ impl Proxy {
             while let Ok((client, _)) = listener.accept().await {
                 let number = {
                     let mut state = shared.lock().unwrap();
-                    if state.is_away {
+                    if state.is_away || state.refusals > 0 {
+                        state.refusals = state.refusals.saturating_sub(1);
                         continue;
                     }
                     if state.is_silent {
@@ -124,6 +127,16 @@ impl Proxy {
     /// Pieces in which clients have said what they had to say.
     pub fn messages(&self) -> u64 {
         self.state.lock().unwrap().messages
+    }
+
+    /// So many of the next connections are refused.
+    pub fn refuse(&self, count: u32) {
+        self.state.lock().unwrap().refusals = count;
+    }
+
+    /// True once they were.
+    pub fn has_refused(&self) -> bool {
+        self.state.lock().unwrap().refusals == 0
     }
 
     /// So many of the next connections lead to another server.

@@ -130,28 +130,34 @@ async fn an_opening_is_given_up_when_the_server_is_no_longer_at_it() {
     let mut connection = PgConnection::connect(&url).await.unwrap();
     let mut lock = connection.begin().await.unwrap();
     sqlx::query("LOCK TABLE migrations").execute(&mut *lock).await.unwrap();
-    let proxies = [Proxy::start(server.socket().to_owned()), Proxy::start(server.socket().to_owned())];
+    let proxies = [(); 3].map(|()| Proxy::start(server.socket().to_owned()));
     let opening = |url: String| tokio::spawn(backend_postgres::Postgres::open(Options::new(url)));
     let waiting = opening(url.clone());
     until_waiting(&mut lock, 1).await;
     let cut = opening(proxies[0].url("opening"));
     let ended = opening(proxies[1].url("opening"));
     until_waiting(&mut lock, 3).await;
-    // Of one nobody answers any more; of the other the connection is dead, and the server is there.
-    proxies.iter().for_each(Proxy::mute);
+    let asked_in_vain = opening(proxies[2].url("opening"));
+    until_waiting(&mut lock, 4).await;
+    // Of one nobody answers any more; of the next the connection is dead, and the server is there; of the last the server is
+    // at it, and takes no connection twice.
+    proxies[..2].iter().for_each(Proxy::mute);
     proxies[0].be_silent(true);
+    proxies[2].refuse(2);
     let sql = "SELECT pg_terminate_backend(pid) FROM (SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' \
-               AND datname = current_database() ORDER BY backend_start OFFSET 1) AS later";
+               AND datname = current_database() ORDER BY backend_start OFFSET 1 LIMIT 2) AS later";
     sqlx::query(sql).execute(&mut *lock).await.unwrap();
     for lost in [cut, ended] {
         let error = in_time("an opening", lost).await.unwrap().err().expect("nobody answers");
         assert_eq!(error.reason(), Reason::ReadFailed, "{error}");
         assert!(error.detail().contains("does not answer"), "{error}");
     }
-    // By now it has asked, too.
-    assert!(!waiting.is_finished());
+    // By now they have asked, too.
+    assert!(!waiting.is_finished() && !asked_in_vain.is_finished() && proxies[2].has_refused());
     lock.rollback().await.unwrap();
-    in_time("the other opening", waiting).await.unwrap().unwrap().close().await.unwrap();
+    for waiting in [waiting, asked_in_vain] {
+        in_time("another opening", waiting).await.unwrap().unwrap().close().await.unwrap();
+    }
 }
 
 /// A copy is read as fast as its consumer wants it, which may take longer than a statement may.
