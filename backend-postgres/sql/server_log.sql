@@ -1,1 +1,1 @@
-SELECT (pg_current_wal_lsn() - '0/0')::bigint, wal_sync FROM pg_stat_wal
+SELECT (pg_current_wal_lsn() - '0/0')::bigint

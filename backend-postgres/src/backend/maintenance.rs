@@ -20,11 +20,14 @@ impl Maintenance for Postgres {
         let space = self.shared.rows("read the sizes", || sqlx::query(include_str!("../../sql/space.sql"))).await?;
         let parts = space.iter().map(|row| Ok((row.text(0)?.to_owned(), row.number(1)?))).collect::<Result<_>>()?;
         let mut counters = self.shared.counters.list();
-        // What another engine of the protocol may not know is left out.
-        let log = sqlx::query(include_str!("../../sql/server_log.sql")).fetch_one(&self.shared.pool).await;
-        if let Ok(log) = log {
-            counters.push(("server_wal_bytes".into(), log.number(0)?));
-            counters.push(("server_wal_syncs".into(), log.number(1)?));
+        // What another engine of the protocol, or another version of the server, may not know is left out.
+        for (name, sql) in [
+            ("server_wal_bytes", include_str!("../../sql/server_log.sql")),
+            ("server_wal_syncs", include_str!("../../sql/server_syncs.sql")),
+        ] {
+            if let Ok(Some(row)) = self.shared.row("read the figures of the server's log", || sqlx::query(sql)).await {
+                counters.extend(row.optional_number(0)?.map(|value| (name.to_owned(), value)));
+            }
         }
         Ok(Stats {
             backend: "postgres".into(),

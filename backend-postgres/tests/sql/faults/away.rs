@@ -33,3 +33,14 @@ async fn who_waits_for_a_server_that_is_away_waits_no_longer_than_the_first() {
     scene.store.apply(mutation(1)).await.expect("it is there again");
     scene.store.close().await.unwrap();
 }
+
+/// All figures are read alike, also those that another server may not have.
+#[tokio::test(flavor = "multi_thread")]
+async fn figures_of_the_servers_log_are_asked_for_again() {
+    let Some(scene) = Scene::begin("figures", |_| {}).await else { return };
+    scene.proxy.set(Fault { words: b"pg_current_wal_lsn", moment: Moment::Before, comes_back: true, says: None });
+    let counters = scene.store.stats().await.unwrap().counters;
+    assert!(scene.proxy.has_happened());
+    let names: Vec<_> = counters.iter().map(|(name, _)| name.as_str()).collect();
+    assert!(names.contains(&"server_wal_bytes"), "{names:?}");
+}
