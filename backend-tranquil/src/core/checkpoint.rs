@@ -108,6 +108,7 @@ impl Checkpointer {
         if !kv.is_worn(sparing) {
             return Ok(());
         }
+        self.shared.space.look_for_descriptor()?;
         let mut tables = self.shared.tables_mut();
         tables.store = Arc::new(NoSnapshot(Error::new(Reason::ReadFailed, "the metadata store is being opened again")));
         match kv.reopen(sparing) {

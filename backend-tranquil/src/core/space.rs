@@ -14,7 +14,7 @@ use backend_api::{Error, EventFrame, Mutation, Op, Reason, Result, Row, RowKind}
 
 use super::open::{OpenKv, Opened};
 use super::shared::Shared;
-use crate::io::{Disk, Env, discard, failed};
+use crate::io::{Disk, Env, discard, failed, is_short};
 use crate::options::Options;
 
 /// The reserve is this part of a log file, but never less than its minimum.
@@ -227,6 +227,15 @@ impl Space {
         let claimed = self.disk.create(&path).and_then(|file| file.allocate(bytes));
         discard(&*self.disk, &path);
         claimed.map_err(|e| failed("look for space in", &self.directory, &e))
+    }
+
+    /// Asks whether a file can be opened: what closes many, to open them again, is not begun without.
+    pub fn look_for_descriptor(&self) -> Result<()> {
+        let path = self.directory.join("STORE");
+        match self.disk.open(&path) {
+            Err(e) if is_short(&e) => Err(failed("open", &path, &e)),
+            _ => Ok(()),
+        }
     }
 
     /// There is space again.

@@ -166,6 +166,14 @@ async fn descriptors_that_run_out_stop_nothing() {
     assert!(town.fill().await > 0, "what is open takes on");
     let error = town.post().await.unwrap_err();
     assert!(error.detail().contains("os error 24"), "the cause is told: {error}");
+    // Also after a drain was tried: what memory has not is still read.
+    for _ in 0..2 {
+        assert_eq!(town.store.checkpoint().await.unwrap_err().reason(), Reason::StorageFull);
+        let error = town.post().await.unwrap_err();
+        assert_eq!(error.reason(), Reason::StorageFull, "{error}");
+        let name = backend_api::AccountName::Did(town.people[0].repo.did.clone());
+        assert!(backend_api::Accounts::account(&*town.store, &name).await.unwrap().is_some());
+    }
     faults.set(None);
     town.goes_on().await;
 }
