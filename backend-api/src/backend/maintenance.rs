@@ -48,8 +48,8 @@ pub struct SweepReport {
     pub rows: u64,
     /// Events dropped.
     pub events: u64,
-    /// What stands still and why, one sentence each: a damaged file keeps back what must be read from it. Everything else
-    /// goes on.
+    /// What stands still and why, one sentence each: a damaged file keeps back what must be read from it, a full disk what
+    /// needs space. Everything else goes on.
     pub held: Vec<String>,
 }
 

@@ -13,11 +13,11 @@ mod maintain;
 mod open;
 mod point;
 mod reader;
-mod reading;
 mod replay;
 mod restore;
 mod shared;
 mod space;
+mod tables_guard;
 mod tail;
 
 pub use checkpoint::{Checkpointer, Drained};

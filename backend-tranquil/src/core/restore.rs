@@ -30,7 +30,7 @@ impl Draft {
         self.admit(shared, tables, false)?;
         let blocks: Vec<Block> = restored.iter().map(|r| r.block.clone()).collect();
         let places = self.cycle.places(&blocks);
-        let at = Micros(shared.env.clock.now().0.max(tables.mark.at).max(self.last.at));
+        let at = shared.env.clock.now().max(Micros(self.last.at));
         let mut step = Maintenance { at, ..Maintenance::default() };
         for (Restored { repo, block }, place) in restored.iter().zip(places) {
             // Only the place is taken of it.

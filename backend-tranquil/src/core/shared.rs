@@ -10,8 +10,8 @@ use foldhash::fast::RandomState;
 use quick_cache::Weighter;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 
-use super::reading::Reading;
 use super::space::Space;
+use super::tables_guard::TablesGuard;
 use crate::events::EventLog;
 use crate::format::StoreId;
 use crate::format::value::{Mark, Place};
@@ -171,8 +171,8 @@ impl Shared {
     }
 
     /// Nobody who has it asks for it again: a second one waits behind a writer that waits for the first.
-    pub fn tables(&self) -> Reading<'_> {
-        Reading::of(&self.tables)
+    pub fn tables(&self) -> TablesGuard<'_> {
+        TablesGuard::of(&self.tables)
     }
 
     pub fn tables_mut(&self) -> RwLockWriteGuard<'_, Tables> {

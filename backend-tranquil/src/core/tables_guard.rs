@@ -7,14 +7,14 @@ use super::shared::Tables;
 
 /// A look at the tables. A thread has one at a time: a second one waits behind a writer that waits for the first, and
 /// nobody goes on. Builds with debug assertions, as tests are, find it also where no writer waits.
-pub struct Reading<'a>(RwLockReadGuard<'a, Tables>);
+pub struct TablesGuard<'a>(RwLockReadGuard<'a, Tables>);
 
 #[cfg(debug_assertions)]
 thread_local! {
     static READS: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
 }
 
-impl<'a> Reading<'a> {
+impl<'a> TablesGuard<'a> {
     pub fn of(tables: &'a RwLock<Tables>) -> Self {
         #[cfg(debug_assertions)]
         assert!(!READS.replace(true), "this thread looks at the tables already");
@@ -22,7 +22,7 @@ impl<'a> Reading<'a> {
     }
 }
 
-impl Deref for Reading<'_> {
+impl Deref for TablesGuard<'_> {
     type Target = Tables;
 
     fn deref(&self) -> &Tables {
@@ -30,7 +30,7 @@ impl Deref for Reading<'_> {
     }
 }
 
-impl Drop for Reading<'_> {
+impl Drop for TablesGuard<'_> {
     fn drop(&mut self) {
         #[cfg(debug_assertions)]
         READS.set(false);
