@@ -34,7 +34,8 @@ pub fn each_frame(
                 skip += whole;
             }
             Parsed::Short(whole) => {
-                let len = whole.max(CHUNK_BYTES);
+                // Memory that nothing is read into is not cleared for it.
+                let len = whole.max((to - offset).min(CHUNK_BYTES as u64) as usize);
                 read_over(file, &mut chunk, len, offset).map_err(|e| failed("read", path, &e))?;
                 skip = 0;
                 if chunk.len() < whole {

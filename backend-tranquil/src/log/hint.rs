@@ -67,11 +67,12 @@ pub fn remove_before(files: &LogFiles, number: u32) -> Result<()> {
 
 fn write_aside(files: &LogFiles, number: u32, log: &dyn File, aside: &Path, header: &Header) -> Result<()> {
     let path = files.path(number);
+    let end = log.len().map_err(|e| failed("open", &path, &e))?;
     let fail = |e: std::io::Error| failed("write", aside, &e);
     let file = files.disk().create(aside).map_err(fail)?;
     let mut out = header.encode().to_vec();
     let mut written = 0;
-    each_frame(log, &path, HEADER_BYTES as u64, u64::MAX, |offset, frame, bytes| {
+    each_frame(log, &path, HEADER_BYTES as u64, end, |offset, frame, bytes| {
         match (frame.kind, frame.payload.get(..Cid::KEY_BYTES).map(Cid::from_key)) {
             (FrameKind::Block, Some(Ok(cid))) => {
                 let len = (frame.len() - BLOCK_PREFIX_BYTES) as u32;
