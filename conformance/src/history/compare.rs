@@ -41,7 +41,7 @@ pub async fn everything(a: &dyn Backend, b: &dyn Backend, world: &World, whom: W
     accounts(a, b).await?;
     rows(a, b).await?;
     // The snapshots hold all blocks with their counts; of the ways to ask for one by name a part will do.
-    let cids: Vec<Cid> = world.cids.iter().copied().step_by(1 + world.cids.len() / BLOCKS_NAMED).collect();
+    let cids: Vec<Cid> = world.cids().iter().copied().step_by(1 + world.cids().len() / BLOCKS_NAMED).collect();
     let is_asked = |n: usize| match whom {
         Whom::All => true,
         Whom::InTurn(turn) => n == turn % world.people().count(),

@@ -1,6 +1,7 @@
 //! What the people of a history know, and what they send.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
 
 use backend_api::mutation::{AccountPatch, Announce, FinishImport, ImportTree, NewAccount, RecordOp};
 use backend_api::{
@@ -15,23 +16,23 @@ use crate::scene::{self, Draft, SceneRepo, Write};
 #[derive(Clone)]
 pub struct Person {
     /// Its repo, as far as it was told.
-    pub repo: SceneRepo,
-    import: Option<(RepoId, SceneRepo)>,
+    pub repo: Arc<SceneRepo>,
+    import: Option<(RepoId, Arc<SceneRepo>)>,
 }
 
 /// What all people of a history know.
 pub struct World {
     people: BTreeMap<u64, Person>,
     keys: u64,
-    /// Every CID that was ever sent.
-    pub cids: BTreeSet<Cid>,
+    cids: Vec<Cid>,
+    known: HashSet<Cid>,
 }
 
 /// What a mutation changes in what people know, if it is taken.
 #[derive(Clone)]
 pub enum After {
     /// The repo is this one.
-    Head(Box<SceneRepo>),
+    Head(Arc<SceneRepo>),
     /// An import is begun.
     Begun,
     /// The import is given up.
@@ -49,8 +50,8 @@ impl Default for World {
 impl World {
     /// Nobody knows anything.
     #[must_use]
-    pub const fn new() -> Self {
-        Self { people: BTreeMap::new(), keys: 0, cids: BTreeSet::new() }
+    pub fn new() -> Self {
+        Self { people: BTreeMap::new(), keys: 0, cids: Vec::new(), known: HashSet::new() }
     }
 
     /// The name of a person.
@@ -82,9 +83,22 @@ impl World {
             blocks.extend(needs.into_iter().map(|block| (block.cid, block)));
             after.extend(then);
         }
-        self.cids.extend(blocks.keys());
+        blocks.keys().for_each(|cid| self.knows(*cid));
         let blocks = blocks.into_values().collect();
         (Mutation { did: Self::did(who), key: self.key(), ops, blocks }, after)
+    }
+
+    /// Every CID that was ever sent, each once.
+    #[must_use]
+    pub fn cids(&self) -> &[Cid] {
+        &self.cids
+    }
+
+    /// A CID is sent.
+    pub fn knows(&mut self, cid: Cid) {
+        if self.known.insert(cid) {
+            self.cids.push(cid);
+        }
     }
 
     /// A key that was not used before.
@@ -102,17 +116,17 @@ impl World {
                     if person.import.as_ref().is_some_and(|(_, import)| import.head == repo.head) {
                         person.import = None;
                     }
-                    person.repo = *repo;
+                    person.repo = repo;
                 }
                 After::Begun => person.import = Some((RepoId(receipt.pos.0), person.foreign())),
                 After::Abandoned => person.import = None,
-                After::Deleted => *person = Person { repo: SceneRepo::new(Self::did(who)), import: None },
+                After::Deleted => *person = Person { repo: Arc::new(SceneRepo::new(Self::did(who))), import: None },
             }
         }
     }
 
     fn person(&mut self, who: u64) -> &mut Person {
-        let new = || Person { repo: SceneRepo::new(Self::did(who)), import: None };
+        let new = || Person { repo: Arc::new(SceneRepo::new(Self::did(who))), import: None };
         self.people.entry(who).or_insert_with(new)
     }
 }
@@ -183,13 +197,13 @@ impl Person {
         if !announced {
             draft = draft.quiet();
         }
-        let after = draft.after.clone();
+        let after = Arc::new(draft.after.clone());
         if let Some(fault) = fault {
             spoil(&mut draft, fault);
         }
         // Operations after this one in the same mutation build on it.
-        self.repo = after.clone();
-        (draft.op(), draft.blocks, Some(After::Head(Box::new(after))))
+        self.repo = Arc::clone(&after);
+        (draft.op(), draft.blocks, Some(After::Head(after)))
     }
 
     fn write(&self, note: &Note) -> Option<Write> {
@@ -205,14 +219,14 @@ impl Person {
     }
 
     /// What an import brings: the repo as it is, without every third record and with a new one, over a later rev.
-    fn foreign(&self) -> SceneRepo {
-        let mut other = self.repo.clone();
+    fn foreign(&self) -> Arc<SceneRepo> {
+        let mut other = SceneRepo::clone(&self.repo);
         other.records =
             other.records.into_iter().enumerate().filter(|(i, _)| i % 3 != 1).map(|(_, kept)| kept).collect();
         other.records.insert(scene::path("com.example.note/imported"), scene::content("imported"));
         let rev = self.repo.head.map_or(1 << 40, |head| head.rev.as_u64() + (1 << 30));
         other.sign(b"imported", Tid::from_u64(rev));
-        other
+        Arc::new(other)
     }
 
     fn import(&self, intent: &Intent) -> Sent {
@@ -230,7 +244,7 @@ impl Person {
                     data: repo.data.expect("it was signed"),
                     records: repo.records.len() as u64,
                 };
-                let after = Some(After::Head(Box::new(repo.clone())));
+                let after = Some(After::Head(Arc::clone(repo)));
                 (Op::FinishImport(Box::new(finish)), vec![repo.commit_block()], after)
             }
             _ => (Op::AbandonImport { import }, Vec::new(), Some(After::Abandoned)),

@@ -55,6 +55,8 @@ pub fn link(field: &str, target: &str) -> Link {
 /// What a record holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Content {
+    /// The CID of its block.
+    pub cid: Cid,
     /// Its block.
     pub bytes: Bytes,
     /// The blobs that it refers to.
@@ -64,6 +66,19 @@ pub struct Content {
 }
 
 impl Content {
+    /// A record of these bytes.
+    #[must_use]
+    pub fn new(bytes: impl Into<Bytes>) -> Self {
+        let bytes = bytes.into();
+        Self { cid: Cid::of_block(&bytes), bytes, blobs: Vec::new(), links: Vec::new() }
+    }
+
+    /// The CID of its block.
+    #[must_use]
+    pub const fn cid(&self) -> Cid {
+        self.cid
+    }
+
     /// The same, referring to a blob.
     #[must_use]
     pub fn with_blob(mut self, cid: Cid) -> Self {
@@ -77,12 +92,6 @@ impl Content {
         self.links.push(link);
         self
     }
-
-    /// The CID of its block.
-    #[must_use]
-    pub fn cid(&self) -> Cid {
-        Cid::of_block(&self.bytes)
-    }
 }
 
 /// A record with a text.
@@ -90,7 +99,7 @@ impl Content {
 pub fn content(text: &str) -> Content {
     let mut w = Writer::new();
     w.map(2).text("text").text(text).text("$type").text("com.example.note");
-    Content { bytes: w.into_bytes().into(), blobs: Vec::new(), links: Vec::new() }
+    Content::new(w.into_bytes())
 }
 
 /// A record whose block has exactly `len` bytes; `len` is 100 or more.

@@ -79,10 +79,9 @@ impl SceneRepo {
         after.sign(sig, rev);
         let head = after.head.expect("it was signed");
         let data = after.data.expect("it was signed");
-        let (old, new) = (nodes_of(&self.nodes), nodes_of(&after.nodes));
-        let created: Vec<Cid> = new.difference(&old).copied().collect();
+        let created: Vec<Cid> = missing(&after.nodes, &self.nodes).collect();
         let added = std::iter::once(head.cid).chain(created.iter().copied()).collect();
-        let removed = self.head.map(|head| head.cid).into_iter().chain(old.difference(&new).copied()).collect();
+        let removed = self.head.map(|head| head.cid).into_iter().chain(missing(&self.nodes, &after.nodes)).collect();
         let mut carried = created;
         let keys: Vec<Key> = records.iter().map(|op| Key::from(&op.path)).collect();
         let proof = tree::covering_nodes(&after.nodes, data, &keys).now_or_never();
@@ -98,8 +97,7 @@ impl SceneRepo {
 
     /// The bytes of a node or record.
     fn block(&self, cid: &Cid) -> Bytes {
-        let record =
-            || self.records.values().find(|content| content.cid() == *cid).map(|content| content.bytes.clone());
+        let record = || self.records.values().find(|content| content.cid == *cid).map(|content| content.bytes.clone());
         self.nodes.get(cid).cloned().or_else(record).expect("a block of this repo")
     }
 
@@ -114,8 +112,8 @@ impl SceneRepo {
         };
         RecordOp {
             path: path.clone(),
-            old: old.map(|content| content.cid()),
-            new: new.map(Content::cid),
+            old: old.map(|content| content.cid),
+            new: new.map(|content| content.cid),
             blobs: new.map(|content| content.blobs.clone()).unwrap_or_default(),
             links: new.map(|content| content.links.clone()).unwrap_or_default(),
         }
@@ -123,7 +121,7 @@ impl SceneRepo {
 
     /// Builds the tree anew and puts a commit over it.
     pub fn sign(&mut self, sig: &[u8], rev: Tid) {
-        let (data, nodes) = tree::build(self.records.iter().map(|(path, content)| (Key::from(path), content.cid())));
+        let (data, nodes) = tree::build(self.records.iter().map(|(path, content)| (Key::from(path), content.cid)));
         let block =
             CommitBlock { did: self.did.clone(), version: 3, data, rev, prev: None, sig: sig.to_vec() }.encode();
         self.commit = block.into();
@@ -136,7 +134,7 @@ impl SceneRepo {
     #[must_use]
     pub fn blocks(&self) -> Vec<Block> {
         let mut blocks: BTreeMap<Cid, Bytes> = self.nodes.iter().map(|(cid, bytes)| (*cid, bytes.clone())).collect();
-        blocks.extend(self.records.values().map(|content| (content.cid(), content.bytes.clone())));
+        blocks.extend(self.records.values().map(|content| (content.cid, content.bytes.clone())));
         blocks.into_iter().map(|(cid, bytes)| Block { cid, bytes }).collect()
     }
 
@@ -154,7 +152,7 @@ impl SceneRepo {
     pub fn recount(&self) -> BTreeMap<Cid, u64> {
         let mut refs = BTreeMap::new();
         let cids = self.head.iter().map(|head| head.cid).chain(self.nodes.iter().map(|(cid, _)| *cid));
-        for cid in cids.chain(self.records.values().map(Content::cid)) {
+        for cid in cids.chain(self.records.values().map(|content| content.cid)) {
             *refs.entry(cid).or_default() += 1;
         }
         refs
@@ -182,6 +180,7 @@ impl Draft {
     }
 }
 
-fn nodes_of(nodes: &BlockMap) -> BTreeSet<Cid> {
-    nodes.iter().map(|(cid, _)| *cid).collect()
+/// The nodes that another tree does not have.
+fn missing(nodes: &BlockMap, of: &BlockMap) -> impl Iterator<Item = Cid> {
+    nodes.iter().map(|(cid, _)| *cid).filter(|cid| of.get(cid).is_none())
 }

@@ -78,7 +78,7 @@ async fn since_reads_in_proportion_to_the_change() {
     let mut scene = SceneRepo::new(repo.did.clone());
     (scene.head, scene.data) = (Some(before.head), Some(before.data));
     scene.nodes = Repo::new("large", 4_000).commit().2;
-    let content = |bytes: &Vec<u8>| scene::Content { bytes: bytes.clone().into(), ..scene::content("") };
+    let content = |bytes: &Vec<u8>| scene::Content::new(bytes.clone());
     let old = Repo::new("large", 4_000);
     scene.records = old.records.iter().map(|(path, bytes)| (scene::path(path), content(bytes))).collect();
     let draft = scene.draft(&[Write::Put(scene::path("app.bsky.feed.post/004001"), scene::content("one more"))]);

@@ -76,6 +76,7 @@ impl FileNode {
         }
         self.durable[sector as usize..sector as usize + len].copy_from_slice(&wrong[..len]);
         self.harmed.add(sector, right);
+        self.is_apart = true;
         true
     }
 
@@ -86,6 +87,7 @@ impl FileNode {
             let len = right.len().min(self.durable.len() - from);
             self.durable[from..from + len].copy_from_slice(&right[..len]);
         }
+        self.is_apart = true;
         self.evict();
     }
 

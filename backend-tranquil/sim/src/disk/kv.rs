@@ -17,7 +17,7 @@ use super::SimDisk;
 use super::calls::make_directory;
 use super::fault::{Call, Fault};
 use super::node::{Inode, KvNode, Node};
-use super::pairs::{Pairs, Run};
+use super::pairs::{Change, Pairs};
 use super::state::{State, missing, off};
 
 const NAME: &str = "kv";
@@ -112,7 +112,7 @@ impl SimKv {
     }
 
     /// Takes a run in on disk; what this opening then knows.
-    fn take(&self, state: &mut State, fault: Option<Fault>, known: &Pairs, run: &Run) -> io::Result<Pairs> {
+    fn take(&self, state: &mut State, fault: Option<Fault>, known: &Pairs, run: &[Change]) -> io::Result<Pairs> {
         if self.boot != state.boot {
             return Err(off());
         }

@@ -56,6 +56,8 @@ pub struct FileNode {
     /// What a power cut leaves of what was synced.
     pub durable: Vec<u8>,
     pub pending: Vec<Pending<FileChange>>,
+    /// What programs read may differ from what is durable with what is pending.
+    pub is_apart: bool,
     /// Up to here it has space of its own.
     pub allocated: u64,
     /// Where a lying device has something else than it was told to write: what should be there.
@@ -103,6 +105,7 @@ impl FileNode {
 
     /// A sync that fails and leaves the pages clean: what did not reach the disk is never written again.
     pub fn lose_pending(&mut self, keep: &mut Keep<'_>) {
+        self.is_apart |= !self.pending.is_empty() && !matches!(keep, Keep::All);
         for pending in std::mem::take(&mut self.pending) {
             put(&mut self.durable, &pending, keep, &mut self.harmed);
         }
@@ -110,6 +113,9 @@ impl FileNode {
 
     /// The cache forgets what it thinks is on disk.
     pub fn evict(&mut self) {
+        if !std::mem::take(&mut self.is_apart) {
+            return;
+        }
         let mut bytes = self.durable.clone();
         for pending in &self.pending {
             put(&mut bytes, pending, &mut Keep::All, &mut Harmed::default());
@@ -119,8 +125,12 @@ impl FileNode {
 
     /// The power goes.
     pub fn cut(&mut self, keep: &mut Keep<'_>) {
+        let is_apart = self.is_apart || !self.pending.is_empty();
         self.lose_pending(keep);
-        self.live.clone_from(&self.durable);
+        if is_apart {
+            self.live.clone_from(&self.durable);
+        }
+        self.is_apart = false;
         self.allocated = self.live.len() as u64;
     }
 }

@@ -284,20 +284,20 @@ impl State {
 
     /// The content of every file by path, as programs see it.
     #[must_use]
-    pub fn files(&self) -> Vec<(String, Vec<u8>)> {
+    pub fn files(&self) -> Vec<(String, &[u8])> {
         let mut out = Vec::new();
         self.walk(ROOT, String::new(), &mut out);
         out
     }
 
-    fn walk(&self, inode: Inode, path: String, out: &mut Vec<(String, Vec<u8>)>) {
+    fn walk<'a>(&'a self, inode: Inode, path: String, out: &mut Vec<(String, &'a [u8])>) {
         match self.nodes.get(&inode) {
             Some(Node::Directory(directory)) => {
                 for (name, inode) in &directory.live {
                     self.walk(*inode, format!("{path}/{name}"), out);
                 }
             }
-            Some(Node::File(file)) => out.push((path, file.live.clone())),
+            Some(Node::File(file)) => out.push((path, &file.live)),
             Some(Node::Kv(_)) | None => {}
         }
     }

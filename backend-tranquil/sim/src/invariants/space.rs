@@ -17,7 +17,7 @@ fn violation(what: String) -> Violation {
 }
 
 /// Bytes of the files in a directory of the store whose names end so.
-fn bytes(files: &[(String, Vec<u8>)], directory: &str, end: &str) -> u64 {
+fn bytes(files: &[(String, &[u8])], directory: &str, end: &str) -> u64 {
     let prefix = format!("{DIRECTORY}/{directory}/");
     let there = files.iter().filter(|(path, _)| path.starts_with(&prefix) && path.ends_with(end));
     there.map(|(_, bytes)| bytes.len() as u64).sum()
@@ -27,7 +27,7 @@ fn bytes(files: &[(String, Vec<u8>)], directory: &str, end: &str) -> u64 {
 ///
 /// # Errors
 /// If they differ.
-pub fn figures(stats: &Stats, files: &[(String, Vec<u8>)]) -> Held {
+pub fn figures(stats: &Stats, files: &[(String, &[u8])]) -> Held {
     for (name, there) in [("log", bytes(files, "log", ".log")), ("events", bytes(files, "events", ".segment"))] {
         let said = stats.space.parts.iter().find(|(part, _)| part == name).map(|(_, bytes)| *bytes);
         if said != Some(there) {
@@ -46,7 +46,7 @@ const SNAPSHOTS_MAX: usize = 6;
 ///
 /// # Errors
 /// If one is not, or does.
-pub fn files(files: &[(String, Vec<u8>)]) -> Held {
+pub fn files(files: &[(String, &[u8])]) -> Held {
     let names: BTreeSet<&str> = files.iter().filter_map(|(path, _)| path.strip_prefix(DIRECTORY)?.get(1..)).collect();
     let (mut leftovers, mut snapshots) = (Vec::new(), 0);
     for name in &names {

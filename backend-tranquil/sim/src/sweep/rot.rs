@@ -141,11 +141,11 @@ fn harms(state: &State, density: u64) -> Vec<Harm> {
 }
 
 /// In the place of each file each of its sort that another store has.
-fn foreign(state: &State, other: &[(String, Vec<u8>)]) -> Vec<Harm> {
+fn foreign(state: &State, other: &[(String, &[u8])]) -> Vec<Harm> {
     let mut out = Vec::new();
     for (path, _) in state.files() {
         let alike = other.iter().filter(|(other, _)| Path::new(other).extension() == Path::new(&path).extension());
-        out.extend(alike.map(|(_, bytes)| Harm::Foreign(path.clone(), Foreign(Arc::new(bytes.clone())))));
+        out.extend(alike.map(|(_, bytes)| Harm::Foreign(path.clone(), Foreign(Arc::new(bytes.to_vec())))));
     }
     out
 }
@@ -175,7 +175,8 @@ fn do_harm(disk: &SimDisk, harm: &Harm) -> std::io::Result<()> {
         Harm::Lose(path) => state.lose(Path::new(path)),
         Harm::Foreign(path, Foreign(bytes)) => state.tamper(Path::new(path), |b| b.clone_from(bytes)),
         Harm::Swap(path, other) => {
-            let bytes = state.files().into_iter().find(|(p, _)| p == other).map(|(_, b)| b).unwrap_or_default();
+            let bytes =
+                state.files().into_iter().find(|(p, _)| p == other).map(|(_, b)| b.to_vec()).unwrap_or_default();
             let mut taken = Vec::new();
             state.tamper(Path::new(path), |b| taken = std::mem::replace(b, bytes))?;
             state.tamper(Path::new(other), |b| *b = taken)

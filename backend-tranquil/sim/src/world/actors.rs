@@ -138,7 +138,7 @@ impl World {
             let mut bytes = vec![0; kib as usize * 1024];
             bytes[..8].copy_from_slice(&self.rng.next().to_le_bytes());
             let cid = Cid::of(Codec::Raw, &bytes);
-            self.people.cids.insert(cid);
+            self.people.knows(cid);
             mutation.blocks.push(Block { cid, bytes: bytes.into() });
             mutation.blocks.sort_by_key(|block| block.cid);
             self.fly(vec![Sent::new(mutation, who, after)], true)?;

@@ -377,7 +377,8 @@ impl World {
             let db = engine.db.clone();
             async move { held::items(db.snapshot().await?).await }
         })?;
-        let files = self.disk().state().files();
+        let state = self.disk().state();
+        let files = state.files();
         space::figures(&stats, &files)?;
         space::files(&files)?;
         space::swept(&items)

@@ -1,7 +1,7 @@
 //! Those who read, follow, sweep and compare.
 
 use backend_api::{
-    AccountName, Accounts, At, Blocks, Cid, Firehose, Maintenance, Reason, RecordQuery, Records, Repos, Result, Seq,
+    AccountName, Accounts, At, Blocks, Firehose, Maintenance, Reason, RecordQuery, Records, Repos, Result, Seq,
     Snapshots,
 };
 use conformance::history::{self, Whom, everything};
@@ -114,8 +114,9 @@ impl World {
                 self.peeked("records", found, &expected)
             }
             _ => {
-                let from = self.rng.below(self.people.cids.len() as u64 + 1) as usize;
-                let cids: Vec<Cid> = self.people.cids.iter().skip(from).take(8).copied().collect();
+                let known = self.people.cids();
+                let from = self.rng.below(known.len() as u64 + 1) as usize;
+                let cids = known[from..known.len().min(from + 8)].to_vec();
                 let blocks = backend_api::BlockReads::blocks(&self.model, &did, &cids, Blocks::History).now_or_never();
                 let expected = blocks.expect("the model never waits");
                 let found = self.call("blocks", async move {

@@ -208,7 +208,7 @@ impl World {
         let mut in_doubt: Vec<Option<Sent>> = in_doubt.into_iter().map(Some).collect();
         for (i, receipt) in happened {
             if let Some(sent) = in_doubt[i].take() {
-                self.learn(sent, &receipt);
+                self.learn(sent.who, sent.after, &receipt);
             }
         }
         Ok(())

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::task::{Context, Poll};
 
 use backend_api::{Mutation, Pos, Receipt, Result, Writes};
-use conformance::history::Intent;
+use conformance::history::{After, Intent};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use futures::task::noop_waker_ref;
@@ -20,6 +20,7 @@ type Answers = Vec<Result<Receipt>>;
 /// A call that is not answered yet, or whose answer nobody has looked at.
 pub(super) struct Flight {
     sent: Vec<Sent>,
+    is_large: bool,
     call: BoxFuture<'static, Answers>,
     answers: Option<Answers>,
 }
@@ -30,10 +31,6 @@ impl Flight {
         self.poll();
         let Some(answers) = self.answers else { return self.sent };
         self.sent.into_iter().zip(answers).filter(|(_, answer)| !is_refused(answer)).map(|(sent, _)| sent).collect()
-    }
-
-    fn is_large(&self) -> bool {
-        self.sent.iter().any(Sent::is_large)
     }
 
     pub(super) const fn is_several(&self) -> bool {
@@ -118,7 +115,7 @@ impl World {
     pub(super) fn retry(&mut self) -> Held {
         let Some(last) = self.last.clone() else { return Ok(()) };
         self.end_sweep()?;
-        if last.is_large() || self.flights.iter().any(Flight::is_large) {
+        if last.is_large() || self.flights.iter().any(|flight| flight.is_large) {
             self.settle()?;
         }
         self.fly(vec![last], false)
@@ -128,7 +125,7 @@ impl World {
     pub(super) fn reuse_key(&mut self) -> Held {
         let Some(last) = self.last.clone() else { return Ok(()) };
         self.end_sweep()?;
-        if self.flights.iter().any(Flight::is_large) {
+        if self.flights.iter().any(|flight| flight.is_large) {
             self.settle()?;
         }
         let now = self.machine.now();
@@ -149,7 +146,8 @@ impl World {
             Ok([one]) => async move { vec![db.apply(one).await] }.boxed(),
             Err(many) => async move { db.apply_many(many).await }.boxed(),
         };
-        let mut flight = Flight { sent, call, answers: None };
+        let is_large = sent.iter().any(Sent::is_large);
+        let mut flight = Flight { sent, is_large, call, answers: None };
         flight.poll();
         self.flights.push_back(flight);
         // Some wait for the answer, some do not.
@@ -193,8 +191,8 @@ impl World {
     /// Hears the answers that are there, and looks at them in the order of the log.
     pub(super) fn collect(&mut self) -> Held {
         for is_large in [false, true] {
-            let ready = |flight: &mut Flight| flight.is_large() == is_large;
-            while let Some(i) = self.flights.iter_mut().position(ready)
+            let ready = |flight: &Flight| flight.is_large == is_large;
+            while let Some(i) = self.flights.iter().position(ready)
                 && self.flights[i].poll()
             {
                 let Some(flight) = self.flights.remove(i) else { break };
@@ -230,21 +228,22 @@ impl World {
             // What must be read first could not be.
             return Ok(());
         }
-        let expected = self.model.apply(sent.mutation.clone()).now_or_never().expect("the model never waits");
+        let Sent { mutation, who, after, .. } = sent;
+        let expected = self.model.apply(mutation).now_or_never().expect("the model never waits");
         agrees::answers(&answer, &expected)?;
         if let Ok(receipt) = answer {
-            self.learn(sent, &receipt);
+            self.learn(who, after, &receipt);
         }
         Ok(())
     }
 
     /// A mutation was taken. The receipt of an earlier call is nothing new.
-    pub(super) fn learn(&mut self, sent: Sent, receipt: &Receipt) {
+    pub(super) fn learn(&mut self, who: u64, after: Vec<After>, receipt: &Receipt) {
         if receipt.pos > self.newest {
             self.newest = receipt.pos;
             self.newest_at = receipt.at;
             self.report.taken += 1;
-            self.people.taken(sent.who, sent.after, receipt);
+            self.people.taken(who, after, receipt);
         }
     }
 
