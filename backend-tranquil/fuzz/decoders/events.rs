@@ -61,7 +61,8 @@ pub fn segment(bytes: &[u8]) {
         assert!(numbers.iter().copied().eq(1..=events.len() as u64), "{numbers:?}");
         let again = Memory::new(&[]);
         let copy = open(&again, 0).expect("an empty log is opened");
-        copy.append(events).expect("it is written");
+        copy.publish(events);
+        copy.flush().expect("it is written");
         if !numbers.is_empty() {
             let first = again.bytes(Path::new(FIRST)).expect("the first segment");
             assert!(whole.starts_with(&first), "events are written as they were read");
@@ -86,7 +87,10 @@ fn sealed() -> &'static (Vec<EventFrame>, Vec<u8>, Vec<u8>) {
         let events: Vec<EventFrame> = (1..=44).map(event).collect();
         let disk = Memory::new(&[]);
         let log = open(&disk, 0).expect("an empty log is opened");
-        events.iter().for_each(|event| log.append(vec![event.clone()]).expect("it is written"));
+        events.iter().for_each(|event| {
+            log.publish(vec![event.clone()]);
+            log.flush().expect("it is written");
+        });
         let second = events.len() as u64;
         let second = format!("events/{second:016}.segment");
         let file = |path: &str| disk.bytes(Path::new(path)).unwrap_or_else(|| panic!("{path} is not there"));

@@ -15,7 +15,7 @@ use crate::format::parity::Entry;
 use crate::format::u32_at;
 use crate::io::Disk;
 use crate::meta::{MetaSnapshot, Pairs, SnapshotPairs, check_snapshot, write_snapshot};
-use crate::parity::{Damage, Sidecar, Unreadable, cover, damage};
+use crate::parity::{Cover, Damage, Extent, Sidecar, Unreadable, damage, found_sound};
 
 const SNAPSHOT: &str = "snapshots/0000000000000007.snapshot";
 
@@ -102,7 +102,9 @@ fn covered() -> &'static (Vec<u8>, Vec<u8>) {
         let file: Vec<u8> = OF.encode().into_iter().chain(body).collect();
         let disk = Memory::new(&[(COVERED, file.clone())]);
         let open = disk.open(Path::new(COVERED)).expect("it is there");
-        cover(&*disk, Path::new(COVERED), &OF, &*open, file.len() as u64).expect("it is covered");
+        let cover = Cover::new(&*disk, Path::new(COVERED), &OF, file.len() as u64, Extent::All);
+        let from = cover.from(0);
+        cover.bring(&*open, from, &mut found_sound).expect("it is covered");
         (file, disk.bytes(Path::new(SIDECAR)).expect("a sidecar"))
     })
 }

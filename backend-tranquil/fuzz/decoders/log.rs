@@ -13,7 +13,8 @@ use crate::format::frame::{
 };
 use crate::format::header::{FileKind, HEADER_BYTES, Header};
 use crate::format::value::Place;
-use crate::log::{CycleScan, Item, LogFiles, Position, Scanned, Start, Tail, check_frames, classify, write_hint};
+use crate::log::{CycleScan, Item, LogFiles, Position, Scanned, Start, Tail, classify, frame_piece, write_hint};
+use crate::parity::{Cover, Extent};
 
 const NAME: &str = "0000000001.log";
 
@@ -122,7 +123,10 @@ pub fn log(bytes: &[u8]) {
         if let Some((at, why)) = stop {
             tail(&files, &whole, at, &why);
         }
-        if let Err(e) = check_frames(&files, 1, HEADER_BYTES as u64, whole.len() as u64) {
+        let (path, header) = (files.path(1), files.header(1).expect("a header"));
+        let cover = Cover::new(files.disk(), &path, &header, whole.len() as u64, Extent::All);
+        let from = cover.from(0);
+        if let Err(e) = cover.bring(&*files.get(1).expect("a file"), from, &mut frame_piece) {
             is_named(&e);
         }
         // A hint file that is made of it says the same.

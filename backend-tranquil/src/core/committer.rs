@@ -246,11 +246,16 @@ impl Committer {
             tables.mark = flight.last;
         }
         self.give_back(flight.pending);
-        if let Err(e) = self.shared.append_events(flight.events) {
-            // They are in the commit log, and in memory for those who follow; the next open writes them again.
+        self.shared.events.publish(flight.events);
+        Ok(zip(flight.answers, flight.jobs))
+    }
+
+    /// Appends the events of what has landed to the event log. They are in the commit log: nobody's answer waits for it.
+    pub fn flush_events(&self) {
+        if let Err(e) = self.shared.flush_events() {
+            // Those who follow have them from memory; the next open writes them again.
             self.shared.stop(&format!("the event log cannot be written: {e}"));
         }
-        Ok(zip(flight.answers, flight.jobs))
     }
 
     fn give_back(&mut self, mut table: Memtable) {
@@ -338,7 +343,7 @@ impl Committer {
         let mut tables = self.shared.tables_mut();
         let due = self.freeze_wanted || tables.active.bytes() >= self.shared.options.memtable_bytes_max;
         if due && tables.frozen.is_none() {
-            tables.freeze();
+            tables.freeze(self.shared.options.memtable_bytes_max);
             self.freeze_wanted = false;
         }
     }

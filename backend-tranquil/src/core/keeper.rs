@@ -8,10 +8,9 @@ use std::sync::atomic::Ordering;
 use backend_api::{Reason, Result};
 
 use super::shared::{Counters, Shared};
-use crate::format::header::HEADER_BYTES;
-use crate::log::{check_frames, remove_hints, write_hint};
+use crate::log::{frame_piece, remove_hints, write_hint};
 use crate::meta::{cover_snapshot, mark_of_snapshot, newest_snapshot, remove_old_snapshots, write_snapshot};
-use crate::parity;
+use crate::parity::{Cover, Extent};
 
 /// Copies of the metadata that are kept.
 const SNAPSHOTS_KEPT: usize = 2;
@@ -30,8 +29,10 @@ pub struct Keeper {
     rebuilt_from: u32,
     /// The log files of which there are hints: from the first one, up to the second.
     hinted: (u32, u32),
-    /// The log file that is covered next, and up to where its frames were found sound.
+    /// The log file that is covered next, and the frame from which on.
     covered: (u32, u64),
+    /// Drains that were, when it was last looked.
+    drains: u64,
     /// The newest log file that is damaged.
     rotten: u32,
     /// The segments from this event on are covered next.
@@ -50,6 +51,7 @@ impl Keeper {
             rebuilt_from: 0,
             hinted: (0, 0),
             covered: (0, 0),
+            drains: 0,
             rotten: 0,
             segments: 0,
             begun: false,
@@ -63,7 +65,11 @@ impl Keeper {
             return Ok(());
         }
         self.sync_events();
-        let (sealed, events) = (self.logs(), self.cover_segments());
+        // What is written to is covered to its end now and then only: each entry takes a whole region to make.
+        let drains = self.shared.counters.drains.load(Ordering::Relaxed);
+        let drained = std::mem::replace(&mut self.drains, drains) != drains;
+        let extent = if drained || !self.begun { Extent::All } else { Extent::WholeRegions };
+        let (sealed, events) = (self.logs(extent), self.cover_segments(extent));
         if !self.begun {
             self.begun = true;
             self.rebuilt_from = self.newest_mark()?;
@@ -115,8 +121,8 @@ impl Keeper {
         Ok(())
     }
 
-    fn cover_segments(&mut self) -> Result<()> {
-        self.segments = self.shared.events.cover(self.segments)?;
+    fn cover_segments(&mut self, extent: Extent) -> Result<()> {
+        self.segments = self.shared.events.cover(self.segments, extent)?;
         Ok(())
     }
 
@@ -148,7 +154,7 @@ impl Keeper {
     }
 
     /// Brings the sidecars of log files up to what is durable.
-    fn logs(&mut self) -> Result<()> {
+    fn logs(&mut self, extent: Extent) -> Result<()> {
         let mark = self.shared.tables().mark;
         if self.sealed + 1 < mark.file {
             let from = self.sealed;
@@ -156,36 +162,33 @@ impl Keeper {
             for number in sealed {
                 let path = self.shared.log.path(number);
                 let len = self.shared.log.get(number)?.len().map_err(|e| crate::io::failed("open", &path, &e))?;
-                self.cover_log(number, len)?;
+                self.cover_log(number, len, Extent::All)?;
                 self.sealed = number;
             }
         }
-        self.cover_log(mark.file, mark.offset)
+        self.cover_log(mark.file, mark.offset, extent)
     }
 
-    /// Brings the sidecar of a log file up to the end of a cycle. What is not sound is not covered: it would be healed to
-    /// what it is.
-    fn cover_log(&mut self, number: u32, end: u64) -> Result<()> {
+    /// Brings the sidecar of a log file up to the end of a cycle.
+    fn cover_log(&mut self, number: u32, end: u64, extent: Extent) -> Result<()> {
+        if self.rotten == number {
+            return Ok(());
+        }
         let log = &self.shared.log;
         let (path, header) = (log.path(number), log.header(number)?);
-        if self.rotten != number
-            && self.covered != (number, end)
-            && !parity::is_covered(log.disk(), &path, &header, end)
-        {
-            let from = if self.covered.0 == number { self.covered.1 } else { HEADER_BYTES as u64 };
-            match check_frames(log, number, from, end) {
-                Err(e) if e.reason() == Reason::DataCorrupt => {
-                    // Also what is written behind it: a sidecar covers a file from its start.
-                    self.rotten = number;
-                    tracing::error!(error = %e, "damage in the log; `verify --repair` heals what can be healed");
-                }
-                checked => {
-                    checked?;
-                    parity::cover(log.disk(), &path, &header, &*log.get(number)?, end)?;
-                }
-            }
+        let cover = Cover::new(log.disk(), &path, &header, end, extent);
+        if cover.is_done() {
+            return Ok(());
         }
-        self.covered = (number, end);
+        let from = cover.from(if self.covered.0 == number { self.covered.1 } else { 0 });
+        match cover.bring(&*log.get(number)?, from, &mut frame_piece) {
+            Err(e) if e.reason() == Reason::DataCorrupt => {
+                // Also what is written behind it: a sidecar covers a file from its start.
+                self.rotten = number;
+                tracing::error!(error = %e, "damage in the log; `verify --repair` heals what can be healed");
+            }
+            covered => self.covered = (number, covered?.0),
+        }
         Ok(())
     }
 }

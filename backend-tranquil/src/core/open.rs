@@ -378,7 +378,7 @@ fn drain_if_full(shared: &Arc<Shared>, checkpointer: &mut Checkpointer) -> Resul
             return Ok(());
         }
         if tables.frozen.is_none() {
-            tables.freeze();
+            tables.freeze(shared.options.memtable_bytes_max);
         }
     }
     match checkpointer.drain() {

@@ -74,7 +74,8 @@ pub fn apply(shared: &Arc<Shared>, cycle: ScannedCycle, after: Position) -> Resu
         tables.active.absorb(&mut pending);
         tables.mark = last;
     }
-    shared.append_events(events)
+    shared.events.publish(events);
+    shared.flush_events()
 }
 
 fn put(effects: &backend_api::Effects, pending: &mut Memtable, places: &[Place]) -> u32 {

@@ -152,7 +152,8 @@ impl Shared {
         let hot =
             Cache::with(blocks, options.hot_bytes, BlockWeight, RandomState::default(), DefaultLifecycle::default());
         let space = Space::new(&env, &options);
-        let tables = Tables { active: Memtable::of_many(), frozen: None, store: kv.snapshot(), mark };
+        let tables =
+            Tables { active: Memtable::of_many(options.memtable_bytes_max), frozen: None, store: kv.snapshot(), mark };
         Self {
             env,
             options,
@@ -247,9 +248,9 @@ impl Shared {
 }
 
 impl Tables {
-    /// Nothing may be frozen. What is active changes no more, and an empty table follows it.
-    pub fn freeze(&mut self) {
-        let table = std::mem::replace(&mut self.active, Memtable::of_many());
+    /// Nothing may be frozen. What is active changes no more, and an empty table of so many bytes follows it.
+    pub fn freeze(&mut self, bytes: usize) {
+        let table = std::mem::replace(&mut self.active, Memtable::of_many(bytes));
         self.frozen = Some(Arc::new(Frozen { table, mark: self.mark }));
     }
 

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use backend_api::{Error, EventFrame, Mutation, Op, Reason, Result, Row, RowKind};
+use backend_api::{Error, Mutation, Op, Reason, Result, Row, RowKind};
 
 use super::open::{OpenKv, Opened};
 use super::shared::Shared;
@@ -281,9 +281,9 @@ impl Space {
 }
 
 impl Shared {
-    /// Appends events. Those that find no space are served from memory until they do.
-    pub fn append_events(&self, events: Vec<EventFrame>) -> Result<()> {
-        let appended = self.events.append(events).or_else(|e| match e.reason() {
+    /// Appends the events that wait to the segments. Those that find no space are served from memory until they do.
+    pub fn flush_events(&self) -> Result<()> {
+        let appended = self.events.flush().or_else(|e| match e.reason() {
             Reason::StorageFull => self.space.spend(|| self.events.flush()),
             _ => Err(e),
         });

@@ -31,6 +31,46 @@ pub fn append(out: &mut Vec<u8>, event: &EventFrame) {
 
 /// What stands at the start of some bytes.
 #[derive(Debug, PartialEq, Eq)]
+pub enum Head {
+    /// A sound event.
+    Event {
+        /// Its number.
+        seq: Seq,
+        /// Its time.
+        at: Micros,
+        /// Its whole length in bytes.
+        whole: usize,
+    },
+    /// So far an event, of this length in all.
+    Short(usize),
+    /// No event, and why.
+    Bad(&'static str),
+}
+
+/// Reads the event at the start of some bytes, but for its frame.
+pub fn head(bytes: &[u8]) -> Head {
+    if bytes.len() < ENTRY_HEADER_BYTES {
+        return Head::Short(ENTRY_HEADER_BYTES);
+    }
+    let len = u32_at(bytes, 4) as usize;
+    if len > FRAME_BYTES_MAX || len == 0 {
+        return Head::Bad("impossible length");
+    }
+    let whole = ENTRY_HEADER_BYTES + len;
+    if bytes.len() < whole {
+        return Head::Short(whole);
+    }
+    if u32_at(bytes, 0) != crc32fast::hash(&bytes[4..whole]) {
+        return Head::Bad("wrong checksum");
+    }
+    match Seq::new(u64_at(bytes, 8)) {
+        Ok(seq) => Head::Event { seq, at: Micros(u64_at(bytes, 16)), whole },
+        Err(_) => Head::Bad("impossible sequence number"),
+    }
+}
+
+/// What stands in some bytes, with its frame.
+#[derive(Debug, PartialEq, Eq)]
 pub enum Parsed {
     /// An event; its whole length in bytes.
     Event(EventFrame, usize),
@@ -42,22 +82,12 @@ pub enum Parsed {
 
 /// Reads the event at `at`, without copying its frame.
 pub fn parse(bytes: &Bytes, at: usize) -> Parsed {
-    let rest = &bytes[at..];
-    if rest.len() < ENTRY_HEADER_BYTES {
-        return Parsed::Short(ENTRY_HEADER_BYTES);
+    match head(&bytes[at..]) {
+        Head::Event { seq, at: time, whole } => {
+            let frame = bytes.slice(at + ENTRY_HEADER_BYTES..at + whole);
+            Parsed::Event(EventFrame { seq, at: time, frame }, whole)
+        }
+        Head::Short(whole) => Parsed::Short(whole),
+        Head::Bad(why) => Parsed::Bad(why),
     }
-    let len = u32_at(rest, 4) as usize;
-    if len > FRAME_BYTES_MAX || len == 0 {
-        return Parsed::Bad("impossible length");
-    }
-    let whole = ENTRY_HEADER_BYTES + len;
-    if rest.len() < whole {
-        return Parsed::Short(whole);
-    }
-    if u32_at(rest, 0) != crc32fast::hash(&rest[4..whole]) {
-        return Parsed::Bad("wrong checksum");
-    }
-    let Ok(seq) = Seq::new(u64_at(rest, 8)) else { return Parsed::Bad("impossible sequence number") };
-    let frame = bytes.slice(at + ENTRY_HEADER_BYTES..at + whole);
-    Parsed::Event(EventFrame { seq, at: Micros(u64_at(rest, 16)), frame }, whole)
 }

@@ -13,7 +13,7 @@ use super::ring::Ring;
 use super::segment::{Damage, Segment};
 use crate::format::StoreId;
 use crate::io::{Disk, failed};
-use crate::parity::{self, Sidecar};
+use crate::parity::{self, Extent, Sidecar};
 
 /// Sealed segments that may wait for their sync: each keeps its descriptor.
 const UNSYNCED_MAX: usize = 16;
@@ -172,10 +172,9 @@ impl EventLog {
         Ok(EventWindow { oldest: Seq::new(state.oldest)?, head: Seq::new(state.head)? })
     }
 
-    /// Makes consecutive events visible and appends them. If the disk does not take them they are visible all the same,
-    /// from memory, and the error says so: the commit log has them, and they wait for [`EventLog::flush`].
-    pub fn append(&self, events: Vec<EventFrame>) -> Result<()> {
-        let Some(last) = events.last().map(|e| e.seq) else { return Ok(()) };
+    /// Makes consecutive events visible, from memory: the commit log has them, and they wait for [`EventLog::flush`].
+    pub fn publish(&self, events: Vec<EventFrame>) {
+        let Some(last) = events.last().map(|e| e.seq) else { return };
         {
             let mut state = self.write();
             let written = state.written;
@@ -186,7 +185,6 @@ impl EventLog {
         }
         // Those who follow need not wait for a file: what is in the commit log stays.
         self.head.send_replace(Some(last));
-        self.flush()
     }
 
     /// Appends what waits to the segments, in order, as far as they take it.
@@ -333,30 +331,25 @@ impl EventLog {
         Ok(out)
     }
 
-    /// Brings the sidecars of the segments from event `from` on up to what is durable of them. Returns the first event of
-    /// the oldest that is to have more: those before it are done.
-    pub fn cover(&self, from: u64) -> Result<u64> {
+    /// Brings the sidecars of the segments from event `from` on up to what is durable of them, that of the newest as far as
+    /// `extent` says. Returns the first event of the oldest that is to have more: those before it are done.
+    pub fn cover(&self, from: u64, extent: Extent) -> Result<u64> {
         let (segments, unsynced) = {
             let state = self.read();
             (state.segments.range(from..).map(|(_, segment)| Arc::clone(segment)).collect::<Vec<_>>(), state.unsynced)
         };
-        let disk = &*self.files.disk;
         for segment in segments {
-            let (header, len) = (segment.header(), segment.synced());
-            if len > 0 && !parity::is_covered(disk, segment.path(), &header, len) {
-                if let Err(e) = segment.check() {
-                    if e.reason() != Reason::DataCorrupt {
-                        return Err(e);
-                    }
-                    // It would be healed to what it is. Those behind it must not wait for that.
+            let extent = if segment.base < unsynced { Extent::All } else { extent };
+            match segment.cover(extent) {
+                // What is damaged would be healed to what it is. Those behind it must not wait for that.
+                Err(e) if e.reason() == Reason::DataCorrupt => {
                     tracing::error!(error = %e, "damage in the events; `verify --repair` heals what can be healed");
-                    continue;
                 }
-                parity::cover(disk, segment.path(), &header, &*segment.file()?, len)?;
-                if !self.read().segments.contains_key(&segment.base) {
-                    // Retention took it meanwhile.
-                    parity::remove(disk, segment.path());
-                }
+                covered => covered?,
+            }
+            if !self.read().segments.contains_key(&segment.base) {
+                // Retention took it meanwhile.
+                parity::remove(&*self.files.disk, segment.path());
             }
         }
         Ok(from.max(unsynced))

@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex, RwLock};
 use backend_api::{Error, EventFrame, Reason, Result};
 use bytes::Bytes;
 
-use super::entry::{Parsed, append, parse};
+use super::entry::{Head, Parsed, append, head, parse};
 use super::files::SegmentFiles;
 use super::index;
 use crate::format::StoreId;
 use crate::format::header::{FileKind, HEADER_BYTES, Header};
 use crate::io::{Disk, File, Map, failed, read_up_to};
+use crate::parity::{Cover, Extent, Piece};
 
 /// An index entry for each so many bytes: what a reader scans at the most to find its cursor.
 const INDEX_STEP_BYTES: u64 = 32 * 1024;
@@ -37,7 +38,7 @@ struct State {
     synced: u64,
     /// The next event's number.
     next: u64,
-    /// The event, and its offset, up to which all was read and found sound.
+    /// The event, and its offset, that its sidecar is to be brought on from.
     checked: (u64, u64),
     /// Numbers and offsets, ascending. Built while appending, or by the first reader of an older segment.
     index: Option<Arc<Vec<(u64, u64)>>>,
@@ -231,26 +232,35 @@ impl Segment {
         Ok(())
     }
 
-    /// Up to where it is durable: that never changes again.
-    pub fn synced(&self) -> u64 {
-        self.state.read().expect("no panic under this lock").synced
-    }
-
     pub fn header(&self) -> Header {
         Header { kind: FileKind::Events, store: self.store, number: self.base, base: self.base, chain: 0 }
     }
 
-    /// Makes sure that what became durable since the last time is sound.
-    pub fn check(&self) -> Result<()> {
-        let (from, synced) = {
+    /// Brings its sidecar up to what is durable.
+    pub fn cover(&self, extent: Extent) -> Result<()> {
+        let (known, synced) = {
             let state = self.state.read().expect("no panic under this lock");
             (state.checked, state.synced)
         };
-        let walk = walk(&*self.file()?, &self.path, from, synced)?;
-        if let Some(damage) = walk.damage.filter(|damage| damage.offset < synced) {
-            return Err(self.damaged(damage.offset, damage.why));
+        let header = self.header();
+        let cover = Cover::new(&*self.files.disk, &self.path, &header, synced, extent);
+        if cover.is_done() {
+            return Ok(());
         }
-        self.write().checked = (walk.next, walk.offset);
+        let from = cover.from(known.1);
+        let first = if from == known.1 { known.0 } else { self.base };
+        let mut next = first;
+        let mut reads = |bytes: &[u8]| match head(bytes) {
+            Head::Event { seq, .. } if seq.get() != next => Piece::Bad("another event stands there"),
+            Head::Event { whole, .. } => {
+                next += 1;
+                Piece::Whole(whole)
+            }
+            Head::Short(whole) => Piece::Short(whole),
+            Head::Bad(why) => Piece::Bad(why),
+        };
+        let (checked, events) = cover.bring(&*self.file()?, from, &mut reads)?;
+        self.write().checked = (first + events, checked);
         Ok(())
     }
 

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use backend_api::{Error, Reason, Result};
 
-use super::LogFiles;
 use crate::format::frame::{Frame, Parsed, parse};
 use crate::io::{File, failed, read_over};
+use crate::parity::Piece;
 
 const CHUNK_BYTES: usize = 1 << 20;
 
@@ -52,13 +52,11 @@ pub fn each_frame(
     Ok(offset)
 }
 
-/// Makes sure that a log file has nothing but sound frames between two ends of frames.
-pub fn check_frames(files: &LogFiles, number: u32, from: u64, to: u64) -> Result<()> {
-    let path = files.path(number);
-    let ends = each_frame(&*files.get(number)?, &path, from, to, |_, _, _| Ok(()))?;
-    if ends == to {
-        return Ok(());
+/// The frame at the start of some bytes, as a piece of a file.
+pub fn frame_piece(bytes: &[u8]) -> Piece {
+    match parse(bytes) {
+        Parsed::Frame(frame) => Piece::Whole(frame.len()),
+        Parsed::Short(whole) => Piece::Short(whole),
+        Parsed::Bad(why) => Piece::Bad(why),
     }
-    let detail = format!("{}: offset {ends}: no frame stands there; nothing was changed", path.display());
-    Err(Error::new(Reason::DataCorrupt, detail))
 }

@@ -12,7 +12,7 @@ mod tail;
 mod writer;
 
 pub use files::LogFiles;
-pub use frames::{check_frames, each_frame};
+pub use frames::{each_frame, frame_piece};
 pub use hint::{open as open_hint, remove_before as remove_hints, write as write_hint};
 pub use scan::{CycleScan, Item, Scanned, ScannedCycle, Start};
 pub use tail::{Tail, classify};

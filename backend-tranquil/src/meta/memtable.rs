@@ -62,10 +62,10 @@ pub struct Memtable {
 const ENTRY_BYTES: usize = 64;
 
 impl Memtable {
-    /// An empty table that many cycles are gathered in.
+    /// An empty table of so many bytes that many cycles are gathered in.
     #[must_use]
-    pub fn of_many() -> Self {
-        Self { blocks: BlockChanges::of_many(), ..Self::default() }
+    pub fn of_many(bytes: usize) -> Self {
+        Self { blocks: BlockChanges::of_many(), rows: Rows::of_many(bytes), bytes: 0 }
     }
 
     /// Lays a newer change of a block over what is known here.

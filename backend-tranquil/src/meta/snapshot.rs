@@ -16,7 +16,7 @@ use crate::format::key::MARK;
 use crate::format::value::{self, Mark};
 use crate::format::{StoreId, u32_at, u64_at};
 use crate::io::{Disk, File, discard, failed, read_exact_at};
-use crate::parity;
+use crate::parity::{self, Cover, Extent, found_sound};
 
 use super::MetaSnapshot;
 
@@ -46,11 +46,13 @@ pub fn cover_snapshot(disk: &dyn Disk, directory: &Path, store: StoreId, pos: u6
     let path = path_of(directory, pos);
     let file = disk.open(&path).map_err(|e| failed("open", &path, &e))?;
     let len = file.len().map_err(|e| failed("open", &path, &e))?;
-    if parity::is_covered(disk, &path, &header_of(store, pos), len) {
+    let cover = Cover::new(disk, &path, &header_of(store, pos), len, Extent::All);
+    if cover.is_done() {
         return Ok(());
     }
     check_snapshot(disk, &path, store)?;
-    parity::cover(disk, &path, &header_of(store, pos), &*file, len)
+    let from = cover.from(0);
+    cover.bring(&*file, from, &mut found_sound).map(|_| ())
 }
 
 /// Writes the state of the store, which is that after mutation `pos`. Returns the file's length.

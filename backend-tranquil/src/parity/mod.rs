@@ -6,6 +6,7 @@
 
 mod cover;
 mod mend;
+mod pieces;
 mod swap;
 #[cfg(test)]
 mod tests;
@@ -20,8 +21,9 @@ use crate::format::header::{FileKind, HEADER_BYTES, Header};
 use crate::format::parity::{Entry, REGION_BYTES, SLOT_BYTES, slot};
 use crate::io::{Disk, File, discard, read_up_to};
 
-pub use cover::{cover, is_covered};
+pub use cover::{Cover, Extent};
 pub use mend::{Damage, Unreadable, damage, mended};
+pub use pieces::{Piece, found_sound};
 pub use swap::{finish_swaps, put_in_place, write_healed};
 
 /// The sidecar of a file.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use backend_api::Reason;
 
-use super::{Damage, Sidecar, Unreadable, cover, damage, is_covered, path_of};
+use super::{Cover, Damage, Extent, Piece, Sidecar, Unreadable, damage, found_sound, path_of};
 use crate::format::StoreId;
 use crate::format::header::{FileKind, Header};
 use crate::format::parity::{CHUNK_BYTES, REGION_BYTES, STRIPE_BYTES};
@@ -29,19 +29,33 @@ impl Scene {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("1.log");
         let mut seed = 1_u64;
-        let mut next = || {
+        let next = || {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             (seed >> 33) as u8
         };
-        let bytes: Vec<u8> = (0..len).map(|_| next()).collect();
+        let mut bytes = HEADER.encode().to_vec();
+        bytes.resize_with(len, next);
         let file = RealDisk.create(&path).expect("a file");
         file.write_all_at(&bytes, 0).expect("it is written");
         Self { _directory: directory, path, file, bytes }
     }
 
+    fn cover_of<'a>(&'a self, header: &Header, len: usize, extent: Extent) -> Cover<'a> {
+        Cover::new(&RealDisk, &self.path, header, len as u64, extent)
+    }
+
+    /// Of a file that is sound.
+    fn bring(&self, header: &Header, len: usize, extent: Extent) -> backend_api::Result<(u64, u64)> {
+        let cover = self.cover_of(header, len, extent);
+        let from = cover.from(0);
+        cover.bring(&*self.file, from, &mut found_sound)
+    }
+
     fn cover(&self, len: usize) {
-        cover(&RealDisk, &self.path, &HEADER, &*self.file, len as u64).expect("it is covered");
-        assert!(is_covered(&RealDisk, &self.path, &HEADER, len as u64));
+        if !self.cover_of(&HEADER, len, Extent::All).is_done() {
+            self.bring(&HEADER, len, Extent::All).expect("it is covered");
+        }
+        assert!(self.cover_of(&HEADER, len, Extent::All).is_done());
     }
 
     fn change(&self, at: usize, len: usize) {
@@ -136,7 +150,7 @@ fn what_is_damaged_is_not_covered_anew() {
     let scene = Scene::new(2 * STRIPE_BYTES);
     scene.cover(STRIPE_BYTES);
     scene.change(9, 1);
-    let error = cover(&RealDisk, &scene.path, &HEADER, &*scene.file, scene.bytes.len() as u64).expect_err("a refusal");
+    let error = scene.bring(&HEADER, scene.bytes.len(), Extent::All).expect_err("a refusal");
     assert_eq!(error.reason(), Reason::DataCorrupt);
     assert_eq!(scene.found("still covered"), CHUNK_BYTES);
 }
@@ -145,12 +159,55 @@ fn what_is_damaged_is_not_covered_anew() {
 fn a_sidecar_of_another_file_or_time_is_made_again() {
     let scene = Scene::new(9_000);
     let other = Header { base: 2, ..HEADER };
-    cover(&RealDisk, &scene.path, &other, &*scene.file, 9_000).expect("it is covered");
-    assert!(!is_covered(&RealDisk, &scene.path, &HEADER, 9_000));
+    scene.file.write_all_at(&other.encode(), 0).expect("it is written");
+    scene.bring(&other, 9_000, Extent::All).expect("it is covered");
+    scene.restore();
+    assert!(!scene.cover_of(&HEADER, 9_000, Extent::All).is_done());
     scene.cover(9_000);
     // The file was shorter, once.
     scene.cover(8_000);
     scene.cover(9_000);
+}
+
+/// A piece is sound as a whole, or nothing of it is covered, however many regions it lies in.
+#[test]
+fn what_lies_across_a_border_is_covered_when_all_of_it_is_sound() {
+    let scene = Scene::new(2 * REGION + 9_000);
+    let (first, second) = (64 + REGION / 2, 2 * REGION + 5_000);
+    let ends = [first, second, scene.bytes.len()];
+    let bring = |len: usize, extent, known| {
+        let cover = scene.cover_of(&HEADER, len, extent);
+        let from = cover.from(known);
+        let mut at = from as usize;
+        let mut reads = |bytes: &[u8]| match ends.iter().find(|end| **end > at).map(|end| end - at) {
+            None if bytes.is_empty() => Piece::Short(1),
+            Some(whole) if bytes.len() < whole => Piece::Short(whole),
+            Some(whole) if bytes[..whole] == scene.bytes[at..at + whole] => {
+                at += whole;
+                Piece::Whole(whole)
+            }
+            _ => Piece::Bad("other bytes"),
+        };
+        cover.bring(&*scene.file, from, &mut reads)
+    };
+    let covered = || Sidecar::open(&RealDisk, &scene.path, HEADER.store).map(|sidecar| sidecar.covered());
+
+    scene.change(second - 1, 1);
+    let error = bring(second, Extent::WholeRegions, 0).expect_err("its end is damaged");
+    assert_eq!((error.reason(), covered()), (Reason::DataCorrupt, None), "of what begins in the first region, too");
+    assert!(error.detail().contains(&format!("offset {first}:")), "{}", error.detail());
+    scene.restore();
+    assert!(bring(second - 1, Extent::All, 0).is_err(), "it ends within a piece");
+
+    // Where it went beyond the border it is looked at again, as a whole.
+    assert_eq!(bring(second, Extent::WholeRegions, 0), Ok((first as u64, 1)));
+    assert_eq!(covered(), Some(2 * REGION_BYTES));
+    assert!(scene.cover_of(&HEADER, second, Extent::WholeRegions).is_done());
+    assert_eq!(bring(ends[2], Extent::All, first as u64), Ok((ends[2] as u64, 2)));
+    assert_eq!(covered(), Some(ends[2] as u64));
+    // A sidecar that is lost begins with the first piece again, whatever was known.
+    super::remove(&RealDisk, &scene.path);
+    assert_eq!(bring(ends[2], Extent::All, first as u64), Ok((ends[2] as u64, 3)));
 }
 
 /// A disk that cannot read some bytes.

@@ -157,6 +157,7 @@ impl CommitLoop {
                 drop(reply.send(done));
             }
         }
+        self.committer.flush_events();
         let region = region_of(&self.shared);
         if std::mem::replace(&mut self.region, region) != region {
             self.keeps.notify();

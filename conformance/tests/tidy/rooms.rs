@@ -65,6 +65,7 @@ const BANS: &[Ban] = &[
             "pds/src/repo/turns.rs",
             // Hashers whose order never shows: blocks are sorted at the drain, and caches have none.
             "backend-tranquil/src/meta/blocks.rs",
+            "backend-tranquil/src/meta/rows.rs",
             "backend-tranquil/src/meta/kept.rs",
             "backend-tranquil/src/core/shared.rs",
         ],
