@@ -3,7 +3,8 @@
 use backend_api::AccountStatus;
 use conformance::history::{self, Intent, Note, Step, Want};
 use tranquil_sim::disk::{Call, Crash, Fault, Survivors};
-use tranquil_sim::runs::{each, outcome};
+use tranquil_sim::runs::{Sort, each, outcome};
+use tranquil_sim::shrink::only;
 use tranquil_sim::{Act, Plan, Setup};
 
 const PARTS: [Crash; 4] = [
@@ -22,6 +23,11 @@ fn says(intents: Vec<Intent>) -> Act {
 
 fn created() -> Act {
     says(vec![Intent::Create { handle: None, email: None, active: true }])
+}
+
+/// A row is put: of that no event tells.
+fn row(key: u64) -> Intent {
+    Intent::PutRow { key, body: key, unique: None, lookup: None, owned: true, lives: None, expect: Want::Any }
 }
 
 fn notes(count: u64) -> impl Iterator<Item = Act> {
@@ -148,6 +154,29 @@ fn a_run_that_was_told_to_have_failed_is_there() {
     fault_at_every_call(&[Fault::IngestFullDone, Fault::IngestDone], &tiny(), &|| {
         std::iter::once(created()).chain(notes(3)).chain(full()).chain(notes(3)).collect()
     });
+}
+
+/// Everything was drained when the metadata store was opened again, and meanwhile somebody asked for a checkpoint: the empty
+/// table that was frozen for it was taken for a run that had been told to have failed, and nobody was told of it.
+#[test]
+fn a_checkpoint_that_is_asked_for_while_the_metadata_store_is_opened_again() {
+    let acts = [102, 103, 104, 105, 117, 121, 122, 127, 128, 136, 138, 144, 148, 149, 153];
+    let plan = only(&Sort::Mixed.plan(130, 120), &acts);
+    outcome(&plan).expect("nothing is violated");
+}
+
+/// One bad read of the newest cycle, of which no event tells, looks like an end that was torn: it is read again before it is
+/// cut off.
+#[test]
+fn a_bad_read_of_the_newest_cycle() {
+    let rows = || (0..3).map(|key| says(vec![row(key)]));
+    let failures = each(2 * 2 * 80, |i| {
+        let fault = [Fault::StaleRead, Fault::FlippedRead][i as usize % 2];
+        let kill = crash(1, Crash::Kill);
+        let acts = std::iter::once(created()).chain(rows()).chain([Act::Fault { after_calls: 2 + i / 4, fault }, kill]);
+        outcome(&plan(i % 4, acts.chain(rows()))).err().map(|e| format!("{i}: {fault:?}: {e}"))
+    });
+    assert!(failures.is_empty(), "{failures:#?}");
 }
 
 /// A segment's name was durable and its header was not: the open took the zeros for a file of somebody else's.

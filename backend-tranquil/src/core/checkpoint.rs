@@ -1,6 +1,7 @@
 //! Draining frozen memtables into the key-value store.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use backend_api::{Error, Kind, Reason, Result};
 
@@ -93,6 +94,7 @@ impl Checkpointer {
         }
         let below = Arc::clone(&self.shared.tables().store);
         let mut run = run_of(&frozen.table, &*below, &frozen.mark)?;
+        frozen.tried.store(true, Ordering::Release);
         self.shared.kv.ingest(&mut run)?;
         drop(run);
         let store = self.shared.kv.snapshot();
@@ -120,9 +122,11 @@ impl Checkpointer {
             }
         }
         tables.store = kv.snapshot();
-        // A run that was told to have failed may be there all the same.
+        // A run that was told to have failed may be there all the same. One that was frozen just now with nothing in it has
+        // the same mark, and whoever waits for it is told when it is drained.
         let mark = mark_of(&*tables.store)?;
-        if tables.frozen.as_ref().is_some_and(|frozen| frozen.mark == mark) {
+        let is_it = |frozen: &Arc<Frozen>| frozen.mark == mark && frozen.tried.load(Ordering::Acquire);
+        if tables.frozen.as_ref().is_some_and(is_it) {
             tables.frozen = None;
         }
         Ok(())

@@ -366,7 +366,17 @@ fn find_end(shared: &Arc<Shared>, start: Start, mark: &Mark) -> Result<End> {
             return Err(Error::new(Reason::DataCorrupt, detail));
         }
         Tail::Clean => None,
-        Tail::Torn(end) => Some(end),
+        Tail::Torn(end) => {
+            // What no event and no sidecar tells of is cut off by this alone: not because of one bad read.
+            if let Scanned::Cycle(_) = CycleScan::new(Arc::clone(log), Start::After(at))?.next()? {
+                let detail = format!("{}: {why}, and is whole when it is read again", log.path(at.file).display());
+                return Err(Error::new(
+                    Reason::DataCorrupt,
+                    format!("{detail}; nothing was changed: look at the disk"),
+                ));
+            }
+            Some(end)
+        }
     };
     Ok(End { at, cycles, torn })
 }

@@ -1,7 +1,7 @@
 //! What committer, checkpointer and readers share.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, RwLock, RwLockWriteGuard};
 
 use backend_api::{Cid, Error, Micros, Reason, Result};
@@ -58,6 +58,8 @@ pub struct Tables {
 pub struct Frozen {
     pub table: Memtable,
     pub mark: Mark,
+    /// The store was told to take it in: whatever it said, it may have done so.
+    pub tried: AtomicBool,
 }
 
 /// Blocks weigh their allocation.
@@ -251,7 +253,7 @@ impl Tables {
     /// Nothing may be frozen. What is active changes no more, and an empty table of so many bytes follows it.
     pub fn freeze(&mut self, bytes: usize) {
         let table = std::mem::replace(&mut self.active, Memtable::of_many(bytes));
-        self.frozen = Some(Arc::new(Frozen { table, mark: self.mark }));
+        self.frozen = Some(Arc::new(Frozen { table, mark: self.mark, tried: AtomicBool::new(false) }));
     }
 
     /// The layers, with some tables on top, newest first.
