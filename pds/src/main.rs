@@ -42,7 +42,7 @@ fn main() -> ExitCode {
     match run(cli) {
         Ok(code) => code,
         Err(failure) => {
-            eprintln!("pds: {failure}");
+            pds::cli::say(&format!("pds: {failure}"));
             ExitCode::FAILURE
         }
     }
@@ -53,7 +53,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
     match cli.command {
         Command::Serve { dev } => pds::serve::run(config()?, dev).map(|()| ExitCode::SUCCESS),
         Command::Config => {
-            print!("{}", template::TEXT);
+            pds::cli::print(template::TEXT.trim_end())?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Operator(command) => pds::cli::run(config()?, command).map(ExitCode::from),

@@ -28,6 +28,7 @@ pub use events::Events;
 pub use open::Open;
 pub use reads::Reads;
 
+use crate::cli;
 use crate::config::Config;
 
 /// What can be measured.
@@ -73,13 +74,11 @@ impl Common {
     /// Prints a report, as JSON or in words.
     fn print<T: Serialize>(&self, report: &T, words: impl FnOnce(&T) -> String) -> Result<()> {
         if !self.json {
-            println!("{}", words(report));
-            return Ok(());
+            return cli::print(&words(report));
         }
         let text = serde_json::to_string_pretty(report)
             .map_err(|e| Error::new(Reason::BadRequest, format!("the report cannot be written down: {e}")))?;
-        println!("{text}");
-        Ok(())
+        cli::print(&text)
     }
 }
 

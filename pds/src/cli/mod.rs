@@ -19,6 +19,7 @@ use clap::{Args, Subcommand};
 
 pub use exit::Exit;
 pub use operator::listen;
+pub use output::{print, say};
 pub use run::run;
 pub use session::{Session, opened};
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use backend_api::{Error, Reason, Result};
 
-use super::output::Output;
+use super::output::{self, Output};
 use super::session::Session;
 use super::work::{Outcome, Request};
 use super::{Command, Exit, Export, Import, screen};
@@ -58,13 +58,11 @@ async fn operate(config: Config, command: Command) -> Result<Exit> {
 async fn import_all(session: &Session, import: Import) -> Result<Exit> {
     let mut exit = Exit::Done;
     for path in &import.files {
-        match import_one(session, path).await {
-            Ok(outcome) => print(&outcome, import.json),
-            Err(error) => {
-                say(&error);
-                if exit == Exit::Done {
-                    exit = Exit::from(&error);
-                }
+        let imported = import_one(session, path).await;
+        if let Err(error) = imported.and_then(|outcome| output::print(&shown(&outcome, import.json))) {
+            say(&error);
+            if exit == Exit::Done {
+                exit = Exit::from(&error);
             }
         }
     }
@@ -85,21 +83,17 @@ async fn export_one(session: &Session, export: Export) -> Result<Exit> {
     let request = Request::Export { did: export.did, since: export.since };
     let outcome = session.run("export", request, None, Some(output)).await?;
     // Standard output may be the CAR itself.
-    eprintln!("{}", shown(&outcome, export.json));
+    output::say(&shown(&outcome, export.json));
     Ok(Exit::Done)
 }
 
 async fn plain(session: &Session, what: &str, request: Request, json: bool) -> Result<Exit> {
     let outcome = session.run(what, request, None, None).await?;
-    print(&outcome, json);
+    output::print(&shown(&outcome, json))?;
     Ok(match outcome {
         Outcome::Verified(verified) if !verified.problems.is_empty() => Exit::Problems,
         _ => Exit::Done,
     })
-}
-
-fn print(outcome: &Outcome, json: bool) {
-    println!("{}", shown(outcome, json));
 }
 
 fn shown(outcome: &Outcome, json: bool) -> String {
@@ -118,5 +112,5 @@ fn shown(outcome: &Outcome, json: bool) -> String {
 }
 
 fn say(error: &Error) {
-    eprintln!("pds: {error}");
+    output::say(&format!("pds: {error}"));
 }

@@ -22,7 +22,7 @@ impl Client {
     /// Connects to the server of a data directory; `None` if none runs.
     ///
     /// # Errors
-    /// [`Reason::Locked`] if the socket is another user's.
+    /// [`Reason::Locked`] if the socket is another user's; [`Reason::ReadFailed`] with the path.
     pub async fn connect(directory: &Path) -> Result<Option<Self>> {
         let address = match Address::of(directory) {
             Ok(address) => address,
@@ -33,10 +33,11 @@ impl Client {
             Ok(stream) => Ok(Some(Self { stream, path: address.path().to_owned() })),
             // No file, or one that a killed server left behind.
             Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => Ok(None),
-            Err(e) => {
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
                 let detail = format!("{}: {e}; run the command as the server's user", address.path().display());
                 Err(Error::new(Reason::Locked, detail))
             }
+            Err(e) => Err(Error::new(Reason::ReadFailed, format!("{}: {e}", address.path().display()))),
         }
     }
 

@@ -136,6 +136,50 @@ fn the_exit_code_says_how_it_ended() {
     let left = std::fs::read_dir(pds.place.directory()).unwrap().map(|entry| entry.unwrap().file_name());
     assert_eq!(left.filter(|name| name != "data").count(), 2, "no half of a file is left");
     assert_eq!(code(&["verify"]), Some(0));
+    let nowhere = pds.command(&["stats"]).env("PDS_DATA_DIRECTORY", &good).output().unwrap();
+    let said = text(&nowhere.stderr);
+    assert_eq!(nowhere.status.code(), Some(4));
+    assert!(said.contains("Not a directory") && !said.contains("Locked"), "{said}");
+}
+
+/// Only a file is replaced by a whole one: of `/dev/null` there is one for everybody.
+#[test]
+fn an_export_goes_into_a_pipe_and_takes_the_place_of_files_only() {
+    let pds = Pds::new();
+    let repo = Repo::new("places", 300);
+    let file = pds.file("in.car", &repo.car());
+    pds.json(&["import", "--json", name(&file)]);
+    let expected = read_car(&repo.car()).1;
+    let at = |name: &str| pds.place.directory().join(name);
+    assert!(Command::new("mkfifo").arg(at("pipe")).status().unwrap().success());
+    let reader = Command::new("cat").arg(at("pipe")).stdout(Stdio::piped()).spawn().unwrap();
+    assert_eq!(pds.run(&["export", repo.did.as_str(), "-o", name(&at("pipe"))]).status.code(), Some(0));
+    assert!(!at("pipe").is_file(), "it is still a pipe");
+    assert_eq!(read_car(&reader.wait_with_output().unwrap().stdout).1, expected);
+
+    let old = pds.file("old.car", b"old");
+    std::os::unix::fs::symlink(&old, at("link.car")).unwrap();
+    let beside = pds.file("old.car.part", b"somebody's");
+    assert_eq!(pds.run(&["export", repo.did.as_str(), "-o", name(&at("link.car"))]).status.code(), Some(0));
+    assert!(at("link.car").is_symlink());
+    assert_eq!(read_car(&std::fs::read(old).unwrap()).1, expected);
+    assert_eq!(std::fs::read(beside).unwrap(), b"somebody's");
+    assert_eq!(pds.run(&["export", repo.did.as_str(), "-o", name(pds.place.directory())]).status.code(), Some(3));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_cannot_be_printed_is_told_and_no_panic() {
+    let pds = Pds::new();
+    let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    for (command, code) in [("config", 1), ("stats", 4), ("verify", 4), ("sweep", 4)] {
+        let output = pds.command(&[command]).stdout(full()).stderr(Stdio::piped()).output().unwrap();
+        let said = text(&output.stderr);
+        assert!(said.starts_with("pds: ") && said.contains("standard output"), "{command}: {said}");
+        assert_eq!(output.status.code(), Some(code), "{command}: {said}");
+    }
+    let refused = pds.command(&["import", "there-is-no-such.car"]).stderr(full()).status().unwrap();
+    assert_eq!(refused.code(), Some(3));
 }
 
 #[test]
