@@ -22,8 +22,10 @@ const MICROS: u64 = 1_000_000;
 const LATE_S: u64 = 300;
 /// Refreshes of one token that may collide, and sessions that may be written too early, before one gives up.
 const ATTEMPTS_MAX: usize = 4;
-/// Refresh tokens of one session that are deleted at once.
-const TOKENS_MAX: usize = 1_000;
+/// Used refresh tokens that one session keeps, the newest: a client that refreshes all the time must not fill the store.
+const SPENT_MAX: usize = 16;
+/// Rows that are deleted at once.
+const ROWS_MAX: usize = 900;
 
 /// A session's tokens.
 #[derive(Debug, Clone)]
@@ -98,7 +100,7 @@ pub async fn refresh(app: &App, claims: &Claims) -> Result<Issued, XrpcError> {
         }
         let next = name();
         let spent = refresh_row(&claims.jti, did, &body.session, Some(next.clone()), now, GRACE_S);
-        let ops = vec![
+        let mut ops = vec![
             Op::PutRow { row: spent, expect: Expect::Body(used.body) },
             Op::PutRow { row: refresh_row(&next, did, &body.session, None, now, REFRESH_S), expect: Expect::Absent },
             // The session must still be there, and lives on.
@@ -107,6 +109,7 @@ pub async fn refresh(app: &App, claims: &Claims) -> Result<Issued, XrpcError> {
                 expect: Expect::Body(session.body),
             },
         ];
+        ops.extend(spent_too_many(backend, &body.session).await?);
         match app.apply(mutation(did, ops)).await {
             Ok(receipt) if is_late(now, receipt.at) => return create(app, did).await,
             Ok(_) => return Ok(issue(tokens, did, &body.session, &next, now)),
@@ -127,14 +130,52 @@ pub async fn close(app: &App, claims: &Claims) -> Result<(), XrpcError> {
     let backend = &*app.backend;
     let Some(row) = backend.row(&key(RowKind::RefreshToken, &claims.jti)).await? else { return Ok(()) };
     let body: RefreshBody = serde_json::from_slice(&row.body).map_err(XrpcError::internal)?;
-    let scope = RowScope::Lookup { kind: RowKind::RefreshToken, index: 0, value: body.session.clone().into_bytes() };
-    let page = backend.rows(&scope, None, TOKENS_MAX).await?;
     let session = key(RowKind::Session, &body.session);
     // A token that is made meanwhile is of no use without its session.
-    let keys = std::iter::once(session).chain(page.items.into_iter().map(|row| row.key));
-    let ops = keys.take(TOKENS_MAX).map(|key| Op::DeleteRow { key, expect: Expect::Any }).collect();
+    let tokens = tokens_of(backend, &body.session).await?;
+    let ops = std::iter::once(session).chain(tokens.into_iter().map(|row| row.key)).map(delete).collect();
     app.apply(mutation(&claims.sub, ops)).await?;
     Ok(())
+}
+
+/// Ends some sessions of an account: no more than one mutation can. False if there was none.
+///
+/// # Errors
+/// Those of the store.
+pub async fn close_some(app: &App, did: &Did) -> Result<bool, XrpcError> {
+    let page = app.backend.rows(&RowScope::Owner(did.clone()), None, ROWS_MAX).await?;
+    let keys = page.items.into_iter().map(|row| row.key);
+    let ops: Vec<Op> =
+        keys.filter(|key| matches!(key.kind, RowKind::Session | RowKind::RefreshToken)).map(delete).collect();
+    if ops.is_empty() {
+        return Ok(false);
+    }
+    app.apply(mutation(did, ops)).await?;
+    Ok(true)
+}
+
+/// What takes away the oldest used tokens of a session, of which there will be one more.
+async fn spent_too_many(backend: &dyn Backend, session: &str) -> Result<Vec<Op>, XrpcError> {
+    let mut spent = Vec::new();
+    for row in tokens_of(backend, session).await? {
+        let body: RefreshBody = serde_json::from_slice(&row.body).map_err(XrpcError::internal)?;
+        if body.next.is_some() {
+            spent.push(row);
+        }
+    }
+    // All of them had the same time left when they were used.
+    spent.sort_by_key(|row| row.expires_at);
+    spent.truncate((spent.len() + 1).saturating_sub(SPENT_MAX));
+    Ok(spent.into_iter().map(|row| delete(row.key)).collect())
+}
+
+async fn tokens_of(backend: &dyn Backend, session: &str) -> Result<Vec<Row>, XrpcError> {
+    let scope = RowScope::Lookup { kind: RowKind::RefreshToken, index: 0, value: session.as_bytes().to_vec() };
+    Ok(backend.rows(&scope, None, ROWS_MAX).await?.items)
+}
+
+fn delete(key: RowKey) -> Op {
+    Op::DeleteRow { key, expect: Expect::Any }
 }
 
 /// True if the session of an access token has not ended.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use backend_api::mutation::Announce;
-use backend_api::{Backend, Did, IdempotencyKey, Micros, Mutation, Op};
+use backend_api::{Backend, Did, Expect, IdempotencyKey, Micros, Mutation, Op, Row, RowKind, RowScope, limits};
 use conformance::ManualClock;
 use serde_json::{Value, json};
 
@@ -77,6 +77,48 @@ async fn refreshing_twice_does_not_log_out() {
     let kinds = backend_api::RowScope::Kind(backend_api::RowKind::RefreshToken);
     let rows = host.backend.rows(&kinds, None, 100).await.unwrap().items;
     assert_eq!(rows.len(), 3, "the first token, its successor, and that one's");
+}
+
+#[tokio::test]
+async fn who_refreshes_all_the_time_does_not_fill_the_store() {
+    let host = Host::start().await;
+    let mut alice = host.join("alice").await;
+    let mut used = Vec::new();
+    for _ in 0..40 {
+        used.push(alice.refresh.clone());
+        alice = Person::from_json(&host.call(REFRESH, Some(&alice.refresh), Value::Null).await.json());
+    }
+    let kinds = backend_api::RowScope::Kind(backend_api::RowKind::RefreshToken);
+    let rows = host.backend.rows(&kinds, None, 100).await.unwrap().items;
+    assert_eq!(rows.len(), 17, "sixteen that were used, and one that was not");
+    // The newest may be used again, the oldest no more.
+    for (at, token) in used.iter().enumerate() {
+        let answer = host.call(REFRESH, Some(token), Value::Null).await;
+        if at < 40 - 16 { drop(answer.refused(400, "ExpiredToken")) } else { drop(answer.json()) }
+    }
+    host.query_as("com.atproto.server.getSession", &[], Some(&alice.access)).await.json();
+}
+
+/// A program that logs in each minute has more sessions than rows can go in one mutation before the first has expired.
+#[tokio::test]
+async fn an_account_with_any_number_of_sessions_can_be_deleted() {
+    let clock = Arc::new(ManualClock::new(pds::env::now()));
+    let options = conformance::Options { history_window_micros: YEAR_US, event_retention_micros: YEAR_US };
+    let host = Host::start_on_model(options, clock).await;
+    let alice = host.join("alice").await;
+    let row = |n: usize| {
+        let owner = Some(alice.did.clone());
+        Op::PutRow { row: Row { owner, ..Row::new(RowKind::Session, n.to_string(), "") }, expect: Expect::Absent }
+    };
+    for step in 0..=limits::ROWS_OWNED_MAX / limits::MUTATION_OPS_MAX {
+        let ops = (0..limits::MUTATION_OPS_MAX).map(|n| row(step * limits::MUTATION_OPS_MAX + n)).collect();
+        let mutation = Mutation { did: alice.did.clone(), key: pds::env::idempotency_key(), ops, blocks: Vec::new() };
+        host.backend.apply(mutation).await.unwrap();
+    }
+    let body = json!({"did": alice.did, "password": "correct horse", "token": "-"});
+    host.call("com.atproto.server.deleteAccount", None, body).await.json();
+    let left = host.backend.rows(&RowScope::Owner(alice.did.clone()), None, 1).await.unwrap();
+    assert_eq!(left.items.len(), 0);
 }
 
 #[tokio::test]

@@ -97,9 +97,19 @@ pub(super) async fn delete(State(app): State<Arc<App>>, Input(input): Input<Dele
     if !app.passwords.verify(input.password, stored).await? {
         return Err(XrpcError::unauthorized("AuthenticationRequired", "invalid did or password"));
     }
-    let ops = vec![Op::DeleteAccount, Op::Emit(Announce::Account)];
-    app.apply(Mutation { did, key: env::idempotency_key(), ops, blocks: Vec::new() }).await?;
-    Ok(())
+    loop {
+        let ops = vec![Op::DeleteAccount, Op::Emit(Announce::Account)];
+        let deletion = Mutation { did: did.clone(), key: env::idempotency_key(), ops, blocks: Vec::new() };
+        match app.apply(deletion).await {
+            // More sessions than go at once.
+            Err(e) if e.reason() == Reason::TooLarge => {
+                if !session::close_some(&app, &did).await? {
+                    return Err(e.into());
+                }
+            }
+            done => return Ok(done.map(drop)?),
+        }
+    }
 }
 
 fn refused(error: &'static str, e: &backend_api::Error) -> XrpcError {
