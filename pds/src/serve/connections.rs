@@ -1,12 +1,13 @@
-//! Connections: so many at a time, and none that does not say what it wants.
+//! Connections: so many at a time, and none that does not say what it wants, or does not take what it asked for.
 //!
 //! Each takes a file descriptor, and the store needs some for its files. At the bound the next connection waits until
 //! one that is open ends, and those behind it in the kernel's queue. A WebSocket counts for as long as it is open.
 
+use std::future::Future;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::Router;
@@ -17,7 +18,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
+use tokio::time::{Sleep, sleep};
 
+use super::Timing;
 use crate::closing::Closing;
 
 /// How long to wait after the system refused a connection, for want of memory or descriptors.
@@ -28,12 +31,14 @@ const PAUSE: Duration = Duration::from_millis(500);
 pub(super) struct Connections {
     free: Arc<Semaphore>,
     head: Duration,
+    take: Duration,
 }
 
 impl Connections {
-    /// At most `max` at a time. Each may take as long as `head` for the head of a request.
-    pub fn new(max: usize, head: Duration) -> Self {
-        Self { free: Arc::new(Semaphore::new(max)), head }
+    /// At most `max` at a time. Each may take as long as `timing` says for the head of a request, and for taking something
+    /// of an answer.
+    pub fn new(max: usize, timing: Timing) -> Self {
+        Self { free: Arc::new(Semaphore::new(max)), head: timing.head, take: timing.take }
     }
 
     /// Serves whoever comes until the host ends, and then waits for the requests that run.
@@ -60,7 +65,7 @@ impl Connections {
                 Err(e) if is_callers(&e) => {}
                 Err(error) => {
                     tracing::warn!(%error, "no connection can be taken");
-                    tokio::time::sleep(PAUSE).await;
+                    sleep(PAUSE).await;
                 }
             }
         };
@@ -69,7 +74,7 @@ impl Connections {
             tracing::debug!(%error, "a connection sends late");
         }
         let permit = Arc::clone(&self.free).acquire_owned().await.expect("nobody closes the semaphore");
-        Connection { stream, _permit: permit }
+        Connection { stream, take: self.take, late: None, _permit: permit }
     }
 }
 
@@ -100,7 +105,25 @@ async fn talk(connection: Connection, router: Router, head: Duration, closing: C
 /// A connection with its place among those that may be open.
 struct Connection {
     stream: TcpStream,
+    /// How long it may take nothing while there is something for it.
+    take: Duration,
+    /// When that is over, since it takes nothing.
+    late: Option<Pin<Box<Sleep>>>,
     _permit: OwnedSemaphorePermit,
+}
+
+impl Connection {
+    /// What came of writing to it, unless nothing did for too long.
+    fn in_time(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if written.is_ready() {
+            self.late = None;
+            return written;
+        }
+        let take = self.take;
+        let late = self.late.get_or_insert_with(|| Box::pin(sleep(take)));
+        ready!(late.as_mut().poll(cx));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "nobody takes the answer")))
+    }
 }
 
 impl AsyncRead for Connection {
@@ -111,7 +134,8 @@ impl AsyncRead for Connection {
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.in_time(cx, written)
     }
 
     fn poll_write_vectored(
@@ -119,7 +143,8 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, parts)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, parts);
+        self.in_time(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -37,6 +37,10 @@ pub struct Timing {
     pub silence: Duration,
     /// How long a connection may take for the head of a request, also of the next one.
     pub head: Duration,
+    /// How long the body of a request may take.
+    pub body: Duration,
+    /// How long a connection may take nothing of an answer.
+    pub take: Duration,
     /// How long requests that run have to end when the host does.
     pub end: Duration,
     /// How often the store is swept.
@@ -50,6 +54,8 @@ impl Default for Timing {
             ping: Duration::from_secs(30),
             silence: Duration::from_secs(100),
             head: Duration::from_secs(30),
+            body: Duration::from_secs(300),
+            take: Duration::from_secs(120),
             end: Duration::from_secs(10),
             sweep: Duration::from_secs(60),
         }
@@ -118,7 +124,7 @@ impl Server {
         let host = Host::new(&config.hostname, address.port(), dev)?;
         let app = Arc::new(App::new(Arc::clone(&backend), host, timing, closes.clone()).await?);
         let moment = || (env::now(), env::since_boot());
-        let connections = Connections::new(descriptors::connections(config.connections_max), timing.head);
+        let connections = Connections::new(descriptors::connections(config.connections_max), timing);
         let serve = |listener, router| tokio::spawn(connections.clone().serve(listener, router, closes.clone()));
         let mut tasks = vec![
             serve(listener, xrpc::router(Arc::clone(&app))),
