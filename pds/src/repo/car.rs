@@ -26,7 +26,8 @@ pub fn whole<S: BlockSource + 'static>(source: S, commit: Cid, data: Cid) -> imp
 }
 
 /// What came into the repo between two trees: its commit, the nodes that are new, the records that are new. Reads the
-/// nodes in which the trees differ, and the blocks that it sends.
+/// nodes in which the trees differ, and the blocks that it sends. The list of them is kept for as long as somebody takes
+/// to read it, so there is a bound: if more than `nodes_max` nodes differ, it is the whole.
 ///
 /// # Errors
 /// Those of [`tree::changes`].
@@ -35,14 +36,19 @@ pub async fn since<S: BlockSource + 'static>(
     commit: Cid,
     data: Cid,
     old_data: Cid,
+    nodes_max: usize,
 ) -> Result<impl Stream<Item = Result<Bytes>>> {
     let source = Arc::new(source);
-    let changes = tree::changes(Arc::clone(&source), Some(old_data), data, usize::MAX).await?;
+    let changes = match tree::changes(Arc::clone(&source), Some(old_data), data, nodes_max).await {
+        Ok(changes) => changes,
+        Err(e) if e.reason() == Reason::TooLarge => return Ok(whole(source, commit, data).left_stream()),
+        Err(e) => return Err(e),
+    };
     let records = changes.record_ops.into_iter().filter_map(|op| op.new);
     let mut cids = vec![commit];
     cids.extend(changes.created_nodes);
     cids.extend(records);
-    Ok(file(car::header(commit), blocks(source, cids)))
+    Ok(file(car::header(commit), blocks(source, cids)).right_stream())
 }
 
 /// A file of some blocks.
@@ -168,7 +174,7 @@ mod tests {
             blocks.extend(new_blocks);
             let commit = blocks.put(Bytes::from_static(b"commit"));
             let source = Counting::new(blocks);
-            let cids = read(since(source.clone(), commit, new, old).await.unwrap()).await.unwrap();
+            let cids = read(since(source.clone(), commit, new, old, 1_000).await.unwrap()).await.unwrap();
             let changes = tree::changes(source.clone(), Some(old), new, usize::MAX).await.unwrap();
             let expected =
                 changes.record_ops.iter().filter_map(|op| op.new).chain(changes.created_nodes).chain([commit]);
@@ -178,6 +184,20 @@ mod tests {
         }
         // The tree of forty times the records is three layers higher.
         assert!(costs[1] < 120 && costs[1] < 3 * costs[0], "blocks read of 500 and of 20,000 records: {costs:?}");
+    }
+
+    #[tokio::test]
+    async fn a_change_that_is_too_large_to_be_kept_in_mind_gives_the_whole() {
+        let (old, mut blocks) = repo(&records(3_000));
+        let (new, new_blocks) = repo(&(0..3_000).map(|n| (format!("com.example.a/{n:06}"), n + 9_000)).collect());
+        blocks.extend(new_blocks);
+        let commit = blocks.put(Bytes::from_static(b"commit"));
+        let expected = read(whole(blocks.clone(), commit, new)).await.unwrap();
+        for (nodes_max, is_whole) in [(100, true), (10_000, false)] {
+            let sent = read(since(blocks.clone(), commit, new, old, nodes_max).await.unwrap()).await.unwrap();
+            assert_eq!(sent.iter().collect::<BTreeSet<_>>(), expected.iter().collect(), "all of it changed");
+            assert_eq!(sent == expected, is_whole, "the whole comes in the order of the tree");
+        }
     }
 
     #[tokio::test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 use backend_api::tree::{self, BlockSource};
-use backend_api::{At, Blocks, Cid, Nsid, RecordKey, RecordPath, Tid};
+use backend_api::{At, Blocks, Cid, Nsid, RecordKey, RecordPath, Tid, limits};
 use serde::Deserialize;
 
 use super::repo;
@@ -24,7 +24,8 @@ pub(super) struct GetRepo {
 }
 
 /// `com.atproto.sync.getRepo`: whole, or what came since a rev. A rev that the history no longer has, or never had, gives
-/// the whole: too much is never wrong.
+/// the whole, and so does a change that is too large to be kept in mind for as long as somebody takes to read it: too much
+/// is never wrong.
 pub(super) async fn get_repo(
     State(app): State<Arc<App>>,
     Params(params): Params<GetRepo>,
@@ -40,9 +41,10 @@ pub(super) async fn get_repo(
         Some(rev) => app.backend.repo(&account.did, At::Rev(rev)).await?,
         None => None,
     };
+    let (commit, data) = (state.head.cid, state.data);
     match old {
-        Some(old) => Ok(car::answer(car::since(source, state.head.cid, state.data, old.data).await?)),
-        None => Ok(car::answer(car::whole(source, state.head.cid, state.data))),
+        Some(old) => Ok(car::answer(car::since(source, commit, data, old.data, limits::NODES_MAX).await?)),
+        None => Ok(car::answer(car::whole(source, commit, data))),
     }
 }
 
