@@ -86,7 +86,7 @@ impl App {
     /// `RepoNotFound`, or those of the store.
     pub async fn account(&self, did: &Did) -> Result<Account, XrpcError> {
         let account = self.backend.account(&AccountName::Did(did.clone())).await?;
-        account.ok_or_else(|| not_found(did.as_str()))
+        account.filter(|account| !is_awaited(account)).ok_or_else(|| not_found(did.as_str()))
     }
 
     /// The account that a handle or DID names, whatever its status.
@@ -99,8 +99,18 @@ impl App {
         } else {
             AccountName::Handle(at_identifier.parse()?)
         };
-        self.backend.account(&name).await?.ok_or_else(|| not_found(at_identifier))
+        let account = self.backend.account(&name).await?;
+        account.filter(|account| !is_awaited(account)).ok_or_else(|| not_found(at_identifier))
     }
+}
+
+/// True if nobody can log in to it and it has no repo: an import made it that goes on, or that was killed. The network sees
+/// it with its repo.
+#[must_use]
+pub fn is_awaited(account: &Account) -> bool {
+    account.repo.is_none()
+        && account.status == AccountStatus::Deactivated
+        && (&account.handle, &account.email, &account.password_hash) == (&None, &None, &None)
 }
 
 /// The account, if the network may see its repo.

@@ -1,7 +1,7 @@
 //! Accounts that are not active: kept, and not shown.
 
-use backend_api::mutation::Announce;
-use backend_api::{AccountStatus, IdempotencyKey, Mutation, Op};
+use backend_api::mutation::{Announce, NewAccount};
+use backend_api::{AccountStatus, Did, IdempotencyKey, Mutation, Op};
 use serde_json::{Value, json};
 
 use crate::support::{Host, POST, Person};
@@ -130,4 +130,21 @@ async fn repos_are_listed_with_their_status() {
     host.query("com.atproto.sync.getLatestCommit", &nobody).await.refused(400, "RepoNotFound");
     host.query("com.atproto.sync.getLatestCommit", &[("did", "alice")]).await.refused(400, "InvalidRequest");
     host.query("com.atproto.sync.getLatestCommit", &[]).await.refused(400, "InvalidRequest");
+}
+
+/// Also after it was killed: what it made is there for the next one to take up.
+#[tokio::test]
+async fn an_import_that_goes_on_is_not_seen() {
+    let host = Host::start().await;
+    let did: Did = "did:plc:ewvi7nxzyoun6zhxrhs64oiz".parse().unwrap();
+    let status = AccountStatus::Deactivated;
+    let account = NewAccount { handle: None, email: None, password_hash: None, status };
+    let ops = vec![Op::CreateAccount(account), Op::BeginImport];
+    let mutation = Mutation { did: did.clone(), key: pds::env::idempotency_key(), ops, blocks: Vec::new() };
+    host.backend.apply(mutation).await.unwrap();
+    for method in ["getRepoStatus", "getLatestCommit", "getRepo"] {
+        let asked = [("did", did.as_str())];
+        host.query(&format!("com.atproto.sync.{method}"), &asked).await.refused(400, "RepoNotFound");
+    }
+    host.query("com.atproto.repo.describeRepo", &[("repo", did.as_str())]).await.refused(400, "RepoNotFound");
 }

@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use super::car_file::CarFile;
 use super::steps::{Counts, Steps};
 use super::{Follower, Imported, Phase, Progress, cancelled};
+use crate::app::is_awaited;
 use crate::env::idempotency_key;
 
 /// Steps that are read ahead of the one that is written.
@@ -98,16 +99,9 @@ impl Before {
         }
     }
 
-    /// An account that nobody can log in to and that has no repo was made by an import that did not end.
+    /// The account is this import's, or that of one that did not end.
     fn is_ours(&self) -> bool {
-        match &self.account {
-            None => true,
-            Some(a) => {
-                a.repo.is_none()
-                    && a.status == AccountStatus::Deactivated
-                    && (&a.handle, &a.email, &a.password_hash) == (&None, &None, &None)
-            }
-        }
+        self.account.as_ref().is_none_or(is_awaited)
     }
 
     /// Whether the network is told of the new state.
