@@ -27,7 +27,7 @@ pub struct Checked {
 }
 
 impl Checked {
-    /// Checks a mutation. Costs one SHA-256 over its blocks.
+    /// Checks a mutation. Costs one SHA-256 over those of its blocks whose CIDs are [claimed](crate::Block::claimed).
     ///
     /// # Errors
     /// Reasons of kind [`Invalid`](crate::Kind::Invalid), [`Limit`](crate::Kind::Limit), or
@@ -35,12 +35,12 @@ impl Checked {
     pub fn new(mutation: Mutation) -> Result<Self> {
         shape(&mutation)?;
         for block in &mutation.blocks {
-            if block.cid.codec() != Codec::DagCbor {
-                let detail = format!("blocks: {} is not the CID of a repository block (dag-cbor)", block.cid);
+            if block.cid().codec() != Codec::DagCbor {
+                let detail = format!("blocks: {} is not the CID of a repository block (dag-cbor)", block.cid());
                 return Err(Error::new(Reason::BadCid, detail));
             }
-            if !block.cid.matches(&block.bytes) {
-                let detail = format!("blocks: the bytes supplied for {} hash to another CID", block.cid);
+            if !block.is_sound() {
+                let detail = format!("blocks: the bytes supplied for {} hash to another CID", block.cid());
                 return Err(Error::new(Reason::HashMismatch, detail));
             }
         }
@@ -57,7 +57,7 @@ impl Checked {
     /// # Errors
     /// [`Reason::BadRequest`] if a CID is supplied twice.
     pub fn trusted(mutation: Mutation) -> Result<Self> {
-        let mut supplied: Vec<(Cid, usize)> = mutation.blocks.iter().enumerate().map(|(i, b)| (b.cid, i)).collect();
+        let mut supplied: Vec<(Cid, usize)> = mutation.blocks.iter().enumerate().map(|(i, b)| (b.cid(), i)).collect();
         supplied.sort_unstable();
         if let Some(pair) = supplied.windows(2).find(|pair| pair[0].0 == pair[1].0) {
             return Err(invalid(format!("blocks: {} is supplied twice", pair[0].0)));
@@ -93,7 +93,7 @@ impl Checked {
     /// Bytes that the mutation holds: its operations in their encoded form, and its blocks.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.ops.len() + self.mutation.blocks.iter().map(|block| block.bytes.len()).sum::<usize>()
+        self.ops.len() + self.mutation.blocks.iter().map(|block| block.bytes().len()).sum::<usize>()
     }
 
     /// The index in the mutation's blocks of a supplied block.
@@ -106,7 +106,7 @@ impl Checked {
     /// The length of a supplied block.
     #[must_use]
     pub fn supplied_len(&self, index: usize) -> u32 {
-        self.mutation.blocks[index].bytes.len() as u32
+        self.mutation.blocks[index].bytes().len() as u32
     }
 
     fn op(&self, op: &Op) -> Result<()> {
@@ -201,7 +201,7 @@ impl Checked {
 
     fn car_entry_bytes(&self, cid: &Cid) -> Result<usize> {
         match self.supplied(cid) {
-            Some(i) => Ok(crate::car::block_size(self.mutation.blocks[i].bytes.len())),
+            Some(i) => Ok(crate::car::block_size(self.mutation.blocks[i].bytes().len())),
             None => Err(Error::new(Reason::BlockMissing, format!("announce: {cid} is not supplied"))),
         }
     }
@@ -254,7 +254,7 @@ impl Checked {
             return Err(invalid(format!("records: {} is deleted and has blobs or links", op.path)));
         }
         match op.new.and_then(|cid| self.supplied(&cid)) {
-            Some(i) => at_most("record", self.mutation.blocks[i].bytes.len(), limits::RECORD_BYTES_MAX),
+            Some(i) => at_most("record", self.mutation.blocks[i].bytes().len(), limits::RECORD_BYTES_MAX),
             None => Ok(()),
         }
     }
@@ -263,7 +263,7 @@ impl Checked {
         let Some(i) = self.supplied(&head.cid) else {
             return Err(Error::new(Reason::BlockMissing, format!("head: commit block {} is not supplied", head.cid)));
         };
-        let block = CommitBlock::decode(&self.mutation.blocks[i].bytes)?;
+        let block = CommitBlock::decode(self.mutation.blocks[i].bytes())?;
         let field = if block.version != 3 {
             "version"
         } else if block.did != self.mutation.did {
@@ -288,8 +288,8 @@ fn shape(mutation: &Mutation) -> Result<()> {
     at_most("blocks", mutation.blocks.len(), limits::MUTATION_BLOCKS_MAX)?;
     let mut total = 0;
     for block in &mutation.blocks {
-        at_most("bytes of a block", block.bytes.len(), limits::BLOCK_BYTES_MAX)?;
-        total += block.bytes.len();
+        at_most("bytes of a block", block.bytes().len(), limits::BLOCK_BYTES_MAX)?;
+        total += block.bytes().len();
     }
     at_most("bytes of all blocks", total, limits::MUTATION_BLOCK_BYTES_MAX)?;
     let count = |test: fn(&Op) -> bool| mutation.ops.iter().filter(|op| test(op)).count();
@@ -403,7 +403,7 @@ fn digest(mutation: &Mutation, ops: &[u8]) -> u64 {
     hash.update(did);
     hash.update(ops);
     for block in &mutation.blocks {
-        hash.update(block.cid.to_key());
+        hash.update(block.cid().to_key());
     }
     let hash = hash.finalize();
     u64::from_be_bytes(hash[..8].try_into().expect("a digest has 32 bytes"))

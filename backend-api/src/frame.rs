@@ -153,7 +153,7 @@ impl<'a> Car<'a> {
             let Some(block) = block(cid) else {
                 return Err(Error::new(Reason::BlockMissing, format!("event: block {cid} is not at hand")));
             };
-            len += car::block_size(block.bytes.len());
+            len += car::block_size(block.bytes().len());
             blocks.push(block);
         }
         Ok(Self { header, blocks, len })
@@ -163,7 +163,7 @@ impl<'a> Car<'a> {
         w.bytes_of(self.len, |out| {
             out.extend_from_slice(&self.header);
             for block in &self.blocks {
-                car::append_block(out, &block.cid, &block.bytes);
+                car::append_block(out, &block.cid(), block.bytes());
             }
         });
     }

@@ -8,21 +8,62 @@ use crate::ids::{Did, Nsid, RecordPath, Tid};
 use crate::number::{Micros, Pos, RepoId, Seq};
 
 /// A block's bytes with the CID that they are said to have.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+///
+/// Two are equal if CID and bytes are, however they came together.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Block {
-    /// The CID.
-    pub cid: Cid,
-    /// The bytes.
-    pub bytes: Bytes,
+    cid: Cid,
+    bytes: Bytes,
+    /// The CID was computed from these very bytes: neither changes any more.
+    #[serde(skip)]
+    is_hashed: bool,
 }
 
 impl Block {
     /// A repository block, its CID computed.
     #[must_use]
     pub fn new(bytes: Bytes) -> Self {
-        Self { cid: Cid::of_block(&bytes), bytes }
+        Self { cid: Cid::of_block(&bytes), bytes, is_hashed: true }
+    }
+
+    /// A block as somebody says that it is. Whether the bytes hash to the CID shows in [`Checked::new`](crate::Checked::new).
+    #[must_use]
+    pub const fn claimed(cid: Cid, bytes: Bytes) -> Self {
+        Self { cid, bytes, is_hashed: false }
+    }
+
+    /// The CID.
+    #[must_use]
+    pub const fn cid(&self) -> Cid {
+        self.cid
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub const fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// CID and bytes.
+    #[must_use]
+    pub fn into_parts(self) -> (Cid, Bytes) {
+        (self.cid, self.bytes)
+    }
+
+    /// True if the bytes hash to the CID. Hashes them, unless it is known.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        self.is_hashed || self.cid.matches(&self.bytes)
     }
 }
+
+impl PartialEq for Block {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.cid, &self.bytes) == (&other.cid, &other.bytes)
+    }
+}
+
+impl Eq for Block {}
 
 /// A signed commit's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -199,4 +240,22 @@ pub struct Receipt {
     pub events: u32,
     /// The rows that its take-once operations took, in order.
     pub taken: Vec<crate::row::Row>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_somebody_says_of_a_block_is_looked_at() {
+        let made = Block::new(Bytes::from_static(b"a block"));
+        assert!(made.is_sound() && Block::claimed(made.cid(), made.bytes().clone()).is_sound());
+        assert!(!Block::claimed(made.cid(), Bytes::from_static(b"another")).is_sound());
+        // Whoever sends a block claims it, too.
+        let mut sent = postcard::to_allocvec(&made).expect("it is encoded");
+        let read = |sent: &[u8]| postcard::from_bytes::<Block>(sent).expect("it is decoded");
+        assert_eq!(read(&sent), made);
+        *sent.last_mut().expect("bytes") ^= 1;
+        assert!(!read(&sent).is_sound());
+    }
 }

@@ -52,7 +52,7 @@ fn damaged(shared: &Shared, at: Position, why: &str) -> backend_api::Error {
 }
 
 fn size(change: &Change) -> usize {
-    256 + change.mutation.blocks.iter().map(|b| b.bytes.len()).sum::<usize>()
+    256 + change.mutation.blocks.iter().map(|b| b.bytes().len()).sum::<usize>()
 }
 
 fn remember(shared: &Shared, pos: u64, at: Position) {

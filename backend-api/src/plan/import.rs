@@ -25,7 +25,7 @@ pub(super) fn begin<V: View + ?Sized>(draft: &mut Draft<'_, V>) -> Result<()> {
 pub(super) fn blocks<V: View + ?Sized>(draft: &mut Draft<'_, V>, import: RepoId) -> Result<()> {
     is_current(draft, import)?;
     for (i, block) in draft.checked.mutation().blocks.iter().enumerate() {
-        draft.blocks.entry((import, block.cid)).or_default().supplied = Some(i);
+        draft.blocks.entry((import, block.cid())).or_default().supplied = Some(i);
     }
     Ok(())
 }

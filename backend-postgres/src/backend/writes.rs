@@ -8,7 +8,7 @@ use crate::write::Job;
 const CHECK_INLINE_BYTES: usize = 256 * 1024;
 
 async fn check(mutation: Mutation) -> Result<Checked> {
-    let bytes: usize = mutation.blocks.iter().map(|block| block.bytes.len()).sum();
+    let bytes: usize = mutation.blocks.iter().map(|block| block.bytes().len()).sum();
     if bytes <= CHECK_INLINE_BYTES {
         return Checked::new(mutation);
     }

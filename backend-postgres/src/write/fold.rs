@@ -95,7 +95,7 @@ impl Fold {
                 overlay.repos.insert(id, repo);
             }
             Effect::Block { repo, cid, delta, supplied, released } => {
-                let bytes = supplied.map(|i| checked.mutation().blocks[i].bytes.clone());
+                let bytes = supplied.map(|i| checked.mutation().blocks[i].bytes().clone());
                 if delta == 0 && bytes.is_none() && !released {
                     return;
                 }

@@ -73,9 +73,9 @@ fn content(files: &LogFiles, item: &Item, hinted: bool) -> (String, Vec<Cid>, Ve
         Item::Mutation(intent, blocks, places) => {
             assert!(blocks.len() == places.len() && blocks.len() == intent.blocks as usize);
             for (block, place) in blocks.iter().zip(places).filter(|_| !hinted) {
-                assert_eq!(files.block(*place, &block.cid).as_ref(), Ok(&block.bytes), "{place:?}");
+                assert_eq!(files.block(*place, &block.cid()).as_ref(), Ok(block.bytes()), "{place:?}");
             }
-            (format!("{intent:?}"), blocks.iter().map(|block| block.cid).collect(), places.clone())
+            (format!("{intent:?}"), blocks.iter().map(|block| block.cid()).collect(), places.clone())
         }
         Item::Maintenance(step) => (format!("{step:?}"), Vec::new(), Vec::new()),
     }

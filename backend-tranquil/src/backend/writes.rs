@@ -9,7 +9,7 @@ const CHECK_INLINE_BYTES: usize = 256 * 1024;
 
 impl Tranquil {
     async fn check(&self, mutation: Mutation) -> Result<Box<Checked>> {
-        let bytes: usize = mutation.blocks.iter().map(|b| b.bytes.len()).sum();
+        let bytes: usize = mutation.blocks.iter().map(|b| b.bytes().len()).sum();
         if bytes <= CHECK_INLINE_BYTES {
             return Checked::new(mutation).map(Box::new);
         }

@@ -35,7 +35,7 @@ impl Draft {
         for (Restored { repo, block }, place) in restored.iter().zip(places) {
             // Only the place is taken of it.
             let value = value::encode(&BlockValue { refs: 0, place, released: 0 });
-            step.put.push((key::block(*repo, &block.cid).to_vec(), value));
+            step.put.push((key::block(*repo, &block.cid()).to_vec(), value));
         }
         let mut done = maintain::apply(&step, tables, &[&[&self.pending], below].concat())?;
         self.pending.absorb(&mut done);

@@ -312,7 +312,7 @@ impl Draft {
 
     fn block(&mut self, cid: Cid, bytes: Bytes, offset: u64) {
         self.places.push(Place { file: self.before.file, offset, len: bytes.len() as u32 });
-        self.blocks.push(Block { cid, bytes });
+        self.blocks.push(Block::claimed(cid, bytes));
     }
 
     fn end(&self, payload: &[u8], offset: u64) -> Result<Taken, String> {

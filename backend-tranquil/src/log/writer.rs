@@ -346,7 +346,7 @@ impl Cycle {
         let mut offset = self.here();
         let mut places = Vec::with_capacity(blocks.len());
         for block in blocks {
-            let len = block.bytes.len() as u32;
+            let len = block.bytes().len() as u32;
             places.push(Place { file: self.file, offset, len });
             offset += crate::format::frame::BLOCK_PREFIX_BYTES as u64 + u64::from(len);
         }
@@ -365,7 +365,7 @@ impl Cycle {
     /// Appends blocks, which the next intent or step is to name.
     pub fn blocks(&mut self, blocks: &[Block]) {
         for block in blocks {
-            let crc = append_block(&mut self.bytes, &block.cid, &block.bytes);
+            let crc = append_block(&mut self.bytes, &block.cid(), block.bytes());
             self.frame(crc);
         }
     }

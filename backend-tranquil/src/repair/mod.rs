@@ -49,7 +49,7 @@ async fn blocks(shared: &Arc<Shared>, runtime: &Runtime, pool: &Pool) -> Result<
     for (lost, copy) in found {
         told.push(format!("repo generation {}: block {} was written again, from {}", lost.repo, lost.cid, copy.from));
         bytes += copy.bytes.len();
-        step.push(Restored { repo: lost.repo, block: Block { cid: lost.cid, bytes: copy.bytes } });
+        step.push(Restored { repo: lost.repo, block: Block::claimed(lost.cid, copy.bytes) });
         if bytes >= STEP_BYTES {
             runtime.submit(Job::Restore(std::mem::take(&mut step))).await?;
             bytes = 0;

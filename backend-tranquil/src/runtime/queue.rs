@@ -179,7 +179,7 @@ fn bytes_of(work: &Work) -> usize {
     match &work.job {
         Job::Mutation(checked) => 512 + checked.bytes(),
         Job::Maintenance(step) => 512 + 64 * (step.release.len() + step.delete.len() + step.put.len()),
-        Job::Restore(blocks) => 512 + blocks.iter().map(|b| 128 + b.block.bytes.len()).sum::<usize>(),
+        Job::Restore(blocks) => 512 + blocks.iter().map(|b| 128 + b.block.bytes().len()).sum::<usize>(),
         Job::Freeze | Job::Touch => 0,
     }
 }

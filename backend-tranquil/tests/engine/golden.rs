@@ -44,24 +44,24 @@ fn mutation() -> Mutation {
     let did: Did = "did:plc:alice".parse().expect("a DID");
     let path: RecordPath = "app.bsky.feed.post/3k".parse().expect("a path");
     let record = Block::new([0xa0].to_vec().into());
-    let (data, nodes) = tree::build([(Key::from(&path), record.cid)]);
+    let (data, nodes) = tree::build([(Key::from(&path), record.cid())]);
     let rev = Tid::new(AT_MICROS, 0);
     let commit = CommitBlock { did: did.clone(), version: 3, data, rev, prev: None, sig: vec![0x55; 64] }.encode();
     let commit = Block::new(commit.into());
-    let node = Block { cid: data, bytes: nodes.get(&data).expect("the root").clone() };
+    let node = Block::claimed(data, nodes.get(&data).expect("the root").clone());
     let account = NewAccount {
         handle: Some("alice.test".parse().expect("a handle")),
         email: None,
         password_hash: None,
         status: AccountStatus::Active,
     };
-    let op = RecordOp { path, old: None, new: Some(record.cid), blobs: Vec::new(), links: Vec::new() };
-    let announced: Vec<Cid> = vec![node.cid, record.cid];
+    let op = RecordOp { path, old: None, new: Some(record.cid()), blobs: Vec::new(), links: Vec::new() };
+    let announced: Vec<Cid> = vec![node.cid(), record.cid()];
     let commit_op = RepoCommit {
         expected: None,
-        head: Head { cid: commit.cid, rev },
+        head: Head { cid: commit.cid(), rev },
         data,
-        added: vec![commit.cid, data],
+        added: vec![commit.cid(), data],
         removed: Vec::new(),
         records: vec![op],
         announce: Some(announced),

@@ -72,7 +72,7 @@ pub(crate) async fn again_there_are_no_blocks(cx: Arc<Context>) -> Outcome {
     }
     // Nor can one be built on: what was there before must be supplied.
     let mut draft = SceneRepo::new(old.did.clone()).draft(&[note("1", "two")]).quiet();
-    draft.blocks.retain(|block| block.cid != content("two").cid());
+    draft.blocks.retain(|block| block.cid() != content("two").cid());
     cx.mutation_refused(draft.mutation(cx.key()), Reason::BlockMissing).await?;
     let new = second(&cx, &old).await?;
     let refs = cx.db().block_refs(&new.did, &[content("two").cid()], Blocks::Live).await?;
@@ -139,7 +139,7 @@ pub(crate) async fn again_counting_begins_at_nothing(cx: Arc<Context>) -> Outcom
     assert_eq!((stats.accounts, stats.repos, stats.records, stats.refs, stats.bytes), (1, 0, 0, 0, 0));
     let new = second(&cx, &old).await?;
     let counters = cx.db().repo(&new.did, At::Head).await?.expect("a repo").counters;
-    let bytes = new.blocks().iter().map(|block| block.bytes.len()).sum::<usize>() + new.commit.len();
+    let bytes = new.blocks().iter().map(|block| block.bytes().len()).sum::<usize>() + new.commit.len();
     assert_eq!(counters, Counters { records: 1, refs: 3, bytes: bytes as u64 });
     let stats = cx.db().stats().await?;
     assert_eq!((stats.repos, stats.records, stats.refs, stats.bytes), (1, 1, 3, bytes as u64));

@@ -55,7 +55,7 @@ pub(crate) async fn blocks_of_another_repo_are_not_served(cx: Arc<Context>) -> O
     assert_eq!(there(&cx, &bob.did, content("of both").cid()).await?, (true, true));
     // Nor can a commit refer to a block that only another repo holds.
     let mut draft = bob.draft(&[put("3", "of alice")]).quiet();
-    draft.blocks.retain(|block| block.cid != content("of alice").cid());
+    draft.blocks.retain(|block| block.cid() != content("of alice").cid());
     cx.mutation_refused(draft.mutation(cx.key()), Reason::BlockMissing).await?;
     Ok(())
 }
@@ -127,12 +127,12 @@ pub(crate) async fn blocks_released_must_be_supplied_again(cx: Arc<Context>) -> 
     cx.write(&mut repo, &[put("1", "one")]).await?;
     cx.write(&mut repo, &[delete("1")]).await?;
     let mut draft = repo.draft(&[put("2", "one")]).quiet();
-    draft.blocks.retain(|block| block.cid != content("one").cid());
+    draft.blocks.retain(|block| block.cid() != content("one").cid());
     cx.mutation_refused(draft.mutation(cx.key()), Reason::BlockMissing).await?;
     // A live one need not be.
     cx.write(&mut repo, &[put("3", "three")]).await?;
     let mut draft = repo.draft(&[put("4", "three")]).quiet();
-    draft.blocks.retain(|block| block.cid != content("three").cid());
+    draft.blocks.retain(|block| block.cid() != content("three").cid());
     cx.send(&mut repo, draft).await?;
     assert_eq!(
         cx.db().record(&repo.did, &path("com.example.note/4")).await?.map(|r| r.bytes),

@@ -10,8 +10,8 @@ fn put(rkey: &str, text: &str) -> Write {
 /// What a repo counts for: records, references, bytes.
 fn weight(repo: &SceneRepo) -> (u64, u64, u64) {
     let mut blocks: std::collections::BTreeMap<Cid, u64> =
-        repo.blocks().iter().map(|block| (block.cid, block.bytes.len() as u64)).collect();
-    blocks.insert(repo.commit_block().cid, repo.commit.len() as u64);
+        repo.blocks().iter().map(|block| (block.cid(), block.bytes().len() as u64)).collect();
+    blocks.insert(repo.commit_block().cid(), repo.commit.len() as u64);
     let refs = repo.recount();
     let bytes = refs.iter().map(|(cid, refs)| refs * blocks[cid]).sum();
     (repo.records.len() as u64, refs.values().sum(), bytes)

@@ -118,7 +118,7 @@ pub(crate) async fn limits_of_announced_bytes(cx: Arc<Context>) -> Outcome {
     };
     let car_bytes = |draft: &Draft| {
         car::header(draft.commit.head.cid).len()
-            + draft.blocks.iter().map(|block| car::block_size(block.bytes.len())).sum::<usize>()
+            + draft.blocks.iter().map(|block| car::block_size(block.bytes().len())).sum::<usize>()
     };
     let fits = 190_000 + (COMMIT_BLOCKS_BYTES_MAX - car_bytes(&draft(190_000)));
     let (at, over) = (draft(fits), draft(fits + 1));
@@ -143,7 +143,7 @@ pub(crate) async fn limits_of_a_sync_event(cx: Arc<Context>) -> Outcome {
     let sync = cx.mutation(&repo.did, vec![Op::Emit(Announce::Sync)], vec![repo.commit_block()]);
     cx.db().apply(sync).await?;
     let event = cx.db().events(Seq::new(1)?, 1, 1).await?.remove(0);
-    assert!(Frame::decode(&event.frame)?.car()?.2.get(&repo.commit_block().cid).is_some());
+    assert!(Frame::decode(&event.frame)?.car()?.2.get(&repo.commit_block().cid()).is_some());
     Ok(())
 }
 

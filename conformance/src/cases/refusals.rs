@@ -136,13 +136,13 @@ pub(crate) async fn refusals_of_what_is_not_held(cx: Arc<Context>) -> Outcome {
 pub(crate) async fn refusals_of_wrong_bytes(cx: Arc<Context>) -> Outcome {
     let repo = cx.repo("alice").await?;
     let mut draft = repo.draft(&[put("1", "x")]);
-    let record = draft.blocks.iter().position(|block| block.cid == content("x").cid()).expect("the record");
+    let record = draft.blocks.iter().position(|block| block.cid() == content("x").cid()).expect("the record");
     for bytes in [content("y").bytes, bytes::Bytes::new()] {
-        draft.blocks[record].bytes = bytes;
+        draft.blocks[record] = Block::claimed(draft.blocks[record].cid(), bytes);
         cx.mutation_refused(draft.mutation(cx.key()), Reason::HashMismatch).await?;
     }
     let raw = content("x").bytes;
-    let raw = Block { cid: Cid::of(Codec::Raw, &raw), bytes: raw };
+    let raw = Block::claimed(Cid::of(Codec::Raw, &raw), raw);
     let mutation = cx.mutation(&repo.did, vec![Op::Emit(Announce::Account)], vec![raw]);
     cx.mutation_refused(mutation, Reason::BadCid).await?;
     let twice = Block::new(content("x").bytes);
@@ -154,7 +154,7 @@ pub(crate) async fn refusals_of_wrong_bytes(cx: Arc<Context>) -> Outcome {
 pub(crate) async fn refusals_of_another_commit_block(cx: Arc<Context>) -> Outcome {
     let repo = cx.repo("alice").await?;
     let draft = repo.draft(&[put("1", "x")]);
-    let honest = CommitBlock::decode(&draft.blocks[0].bytes)?;
+    let honest = CommitBlock::decode(draft.blocks[0].bytes())?;
     let rev = Tid::from_u64(honest.rev.as_u64() + 1);
     let blocks = [
         CommitBlock { did: did("bob"), ..honest.clone() }.encode(),
@@ -169,8 +169,8 @@ pub(crate) async fn refusals_of_another_commit_block(cx: Arc<Context>) -> Outcom
     for (i, block) in blocks.into_iter().enumerate() {
         let mut draft = draft.clone();
         let block = Block::new(block.into());
-        draft.commit.added[0] = block.cid;
-        draft.commit.head.cid = block.cid;
+        draft.commit.added[0] = block.cid();
+        draft.commit.head.cid = block.cid();
         draft.blocks[0] = block;
         assert_eq!(cx.refusal(draft.mutation(cx.key())).await?, Reason::CommitMismatch, "block {i}");
     }
@@ -344,7 +344,7 @@ pub(crate) async fn refusals_cover_every_reason(cx: Arc<Context>) -> Outcome {
     let of_alice = |op: Op| ops(&repo.did, vec![op]);
     let patch = |patch: AccountPatch| ops(&bob, vec![Op::UpdateAccount(patch)]);
     let expect = |expect: Expect| of_alice(Op::PutRow { row: row("k", "w"), expect });
-    let raw = Block { cid: Cid::of(Codec::Raw, b"x"), bytes: b"x".to_vec().into() };
+    let raw = Block::claimed(Cid::of(Codec::Raw, b"x"), b"x".to_vec().into());
     let rev = Tid::from_u64(1);
     let late = super::imports::finish(
         &cx,
@@ -359,7 +359,7 @@ pub(crate) async fn refusals_cover_every_reason(cx: Arc<Context>) -> Outcome {
     let refused = [
         cx.mutation(&bob, vec![Op::Emit(Announce::Account)], vec![raw]),
         ops(&bob, vec![]),
-        commit(&|d| d.blocks[0].bytes = b"other".to_vec().into()),
+        commit(&|d| d.blocks[0] = Block::claimed(d.blocks[0].cid(), b"other".to_vec().into())),
         commit(&|d| drop(d.blocks.remove(0))),
         commit(&|d| d.commit.data = content("y").cid()),
         Mutation { ops: vec![Op::Emit(Announce::Sync)], ..used },

@@ -133,10 +133,10 @@ pub(crate) async fn repos_dangling_commit_is_refused(cx: Arc<Context>) -> Outcom
     let mut repo = cx.repo("alice").await?;
     cx.write(&mut repo, &[note(1)]).await?;
     let draft = repo.draft(&[note(2)]).quiet();
-    for left_out in draft.blocks.iter().map(|block| block.cid).collect::<Vec<_>>() {
+    for left_out in draft.blocks.iter().map(|block| block.cid()).collect::<Vec<_>>() {
         let held = repo.recount().contains_key(&left_out);
         let mut mutation = draft.mutation(cx.key());
-        mutation.blocks.retain(|block| block.cid != left_out);
+        mutation.blocks.retain(|block| block.cid() != left_out);
         if !held {
             cx.mutation_refused(mutation, Reason::BlockMissing).await?;
         }
@@ -159,8 +159,8 @@ pub(crate) async fn repos_root_cannot_be_removed(cx: Arc<Context>) -> Outcome {
     cx.mutation_refused(same_root.mutation(cx.key()), Reason::BadRequest).await?;
     let mut twice = repo.draft(&[]).quiet();
     twice.commit.added.push(twice.commit.data);
-    twice.blocks.extend(repo.blocks().into_iter().filter(|block| block.cid == twice.commit.data));
-    twice.blocks.dedup_by_key(|block| block.cid);
+    twice.blocks.extend(repo.blocks().into_iter().filter(|block| block.cid() == twice.commit.data));
+    twice.blocks.dedup_by_key(|block| block.cid());
     cx.mutation_refused(twice.mutation(cx.key()), Reason::BadRequest).await?;
     Ok(())
 }

@@ -62,9 +62,9 @@ pub(crate) async fn sizes_of_one_block(cx: Arc<Context>) -> Outcome {
     let blocks = vec![great.clone(), empty.clone()];
     cx.db().apply(cx.mutation(&repo.did, vec![Op::ImportBlocks { import }], blocks)).await?;
     cx.reopen().await;
-    let asked = [great.cid, empty.cid];
+    let asked = [great.cid(), empty.cid()];
     let found = cx.db().blocks(&repo.did, &asked, Blocks::Import).await?;
-    assert!(found == [Some(great.bytes.clone()), Some(empty.bytes)], "not the bytes that were put");
+    assert!(found == [Some(great.bytes().clone()), Some(empty.bytes().clone())], "not the bytes that were put");
     let refs = cx.db().block_refs(&repo.did, &asked, Blocks::Import).await?;
     let expected = |len| Some(BlockRefs { refs: 0, len });
     assert_eq!(refs, [expected(BLOCK_BYTES_MAX as u32), expected(0)]);

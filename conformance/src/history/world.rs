@@ -80,7 +80,7 @@ impl World {
         for intent in intents {
             let (op, needs, then) = person.op(intent, now);
             ops.push(op);
-            blocks.extend(needs.into_iter().map(|block| (block.cid, block)));
+            blocks.extend(needs.into_iter().map(|block| (block.cid(), block)));
             after.extend(then);
         }
         blocks.keys().for_each(|cid| self.knows(*cid));
@@ -273,7 +273,7 @@ fn spoil(draft: &mut Draft, fault: Fault) {
         Fault::BlockLeftOut(n) => drop(draft.blocks.remove(n as usize % draft.blocks.len())),
         Fault::OtherBytes(n) => {
             let at = n as usize % draft.blocks.len();
-            draft.blocks[at].bytes = b"other".as_slice().into();
+            draft.blocks[at] = Block::claimed(draft.blocks[at].cid(), b"other".as_slice().into());
         }
         Fault::OtherOldCid => draft.commit.records.iter_mut().take(1).for_each(|op| op.old = Some(nowhere)),
         Fault::RemovesUnheld => draft.commit.removed.push(nowhere),

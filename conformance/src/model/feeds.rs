@@ -65,7 +65,7 @@ impl Changes for Model {
         let mut out: Vec<Change> = Vec::new();
         let seen = usize::try_from(after.0).map_or(state.changes.len(), |seen| seen.min(state.changes.len()));
         for change in state.changes[seen..].iter().take(limit) {
-            bytes += change.mutation.blocks.iter().map(|block| block.bytes.len() + 64).sum::<usize>() + 256;
+            bytes += change.mutation.blocks.iter().map(|block| block.bytes().len() + 64).sum::<usize>() + 256;
             if !out.is_empty() && bytes > bytes_max {
                 break;
             }

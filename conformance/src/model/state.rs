@@ -73,7 +73,7 @@ impl State {
     pub fn take(&mut self, mutation: Mutation, stamp: Stamp, effects: Effects) -> Result<Receipt> {
         for (i, event) in effects.events.iter().enumerate() {
             let seq = stamp.first_seq.plus(i as u64)?;
-            let block = |cid: &Cid| mutation.blocks.iter().find(|block| block.cid == *cid);
+            let block = |cid: &Cid| mutation.blocks.iter().find(|block| block.cid() == *cid);
             let frame = frame::event(&mutation, event, seq, stamp.at, &block)?;
             self.events.insert(seq, EventFrame { seq, at: stamp.at, frame: frame.into() });
             self.head = seq;
@@ -92,7 +92,7 @@ impl State {
             Effect::Email(email, did) => set(&mut self.emails, email, did),
             Effect::Repo(id, repo) => set(&mut self.repos, id, repo),
             Effect::Block { repo, cid, delta, supplied, released } => {
-                let bytes = supplied.and_then(|i| mutation.blocks.get(i)).map(|block| block.bytes.clone());
+                let bytes = supplied.and_then(|i| mutation.blocks.get(i)).map(|block| block.bytes().clone());
                 return self.block((repo, cid), delta, bytes, released.then_some(stamp.pos));
             }
             Effect::Record(repo, path, row) => set(&mut self.records, (repo, path), row),

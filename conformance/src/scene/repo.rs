@@ -89,8 +89,8 @@ impl SceneRepo {
         carried.extend(records.iter().filter_map(|op| op.new));
         let mut seen = BTreeSet::new();
         carried.retain(|cid| seen.insert(*cid));
-        let mut blocks = vec![Block { cid: head.cid, bytes: after.commit.clone() }];
-        blocks.extend(carried.iter().map(|cid| Block { cid: *cid, bytes: after.block(cid) }));
+        let mut blocks = vec![Block::claimed(head.cid, after.commit.clone())];
+        blocks.extend(carried.iter().map(|cid| Block::claimed(*cid, after.block(cid))));
         let commit = RepoCommit { expected: self.head, head, data, added, removed, records, announce: Some(carried) };
         Draft { commit, blocks, after }
     }
@@ -135,7 +135,7 @@ impl SceneRepo {
     pub fn blocks(&self) -> Vec<Block> {
         let mut blocks: BTreeMap<Cid, Bytes> = self.nodes.iter().map(|(cid, bytes)| (*cid, bytes.clone())).collect();
         blocks.extend(self.records.values().map(|content| (content.cid, content.bytes.clone())));
-        blocks.into_iter().map(|(cid, bytes)| Block { cid, bytes }).collect()
+        blocks.into_iter().map(|(cid, bytes)| Block::claimed(cid, bytes)).collect()
     }
 
     /// The commit's block.
@@ -144,7 +144,7 @@ impl SceneRepo {
     /// If there is no commit.
     #[must_use]
     pub fn commit_block(&self) -> Block {
-        Block { cid: self.head.expect("a commit").cid, bytes: self.commit.clone() }
+        Block::claimed(self.head.expect("a commit").cid, self.commit.clone())
     }
 
     /// References to each block, counted from the root: what a store must hold.

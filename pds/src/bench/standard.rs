@@ -72,10 +72,10 @@ impl Repo {
         self.commits += 1;
         let record = self.block(RECORD_BYTES);
         let nodes = NODE_BYTES.map(|len| self.block(len));
-        let data = nodes[0].cid;
+        let data = nodes[0].cid();
         let commit = Block::new(self.commit_block(rev, data).into());
-        let head = Head { cid: commit.cid, rev };
-        let added = nodes.iter().map(|node| node.cid).chain([head.cid]).collect();
+        let head = Head { cid: commit.cid(), rev };
+        let added = nodes.iter().map(|node| node.cid()).chain([head.cid]).collect();
         let removed = self.head.iter().flat_map(|old| self.nodes.into_iter().chain([old.cid])).collect();
         let path: RecordPath = format!("app.bsky.feed.post/{rev}").parse()?;
         let op = RepoCommit {
@@ -84,11 +84,11 @@ impl Repo {
             data,
             added,
             removed,
-            records: vec![RecordOp { path, old: None, new: Some(record.cid), blobs: vec![], links: vec![] }],
-            announce: Some(nodes.iter().map(|node| node.cid).chain([record.cid]).collect()),
+            records: vec![RecordOp { path, old: None, new: Some(record.cid()), blobs: vec![], links: vec![] }],
+            announce: Some(nodes.iter().map(|node| node.cid()).chain([record.cid()]).collect()),
         };
         self.head = Some(head);
-        self.nodes = nodes.each_ref().map(|node| node.cid);
+        self.nodes = nodes.each_ref().map(|node| node.cid());
         let mut key = [0; 16];
         self.random.fill(&mut key);
         let blocks = nodes.into_iter().chain([record, commit]).collect();
@@ -174,7 +174,7 @@ mod tests {
         let mut repo = Repo::new(7).unwrap();
         Checked::new(repo.first().unwrap()).unwrap();
         let next = repo.next().unwrap();
-        let mut sizes: Vec<usize> = next.blocks.iter().map(|block| block.bytes.len()).collect();
+        let mut sizes: Vec<usize> = next.blocks.iter().map(|block| block.bytes().len()).collect();
         sizes.sort_unstable();
         assert_eq!(sizes, [250, 400, 900, 1_000, 1_100]);
         let checked = Checked::new(next).unwrap();

@@ -72,7 +72,7 @@ impl TreeRepo {
         let source = RepoBlocks { backend, did: &self.did, which: Blocks::Live };
         let mut edit = Edit::new(&source, self.state.map(|(_, data)| data)).await?;
         let old = match &new {
-            Some(record) => edit.insert(key.clone(), record.cid).await?,
+            Some(record) => edit.insert(key.clone(), record.cid()).await?,
             None => edit.remove(key.as_str()).await?,
         };
         let (data, fresh) = edit.finish();
@@ -89,13 +89,13 @@ impl TreeRepo {
     ) -> Result<Prepared> {
         let both = Both { fresh: &fresh, stored: source };
         let changes = tree::changes(&both, self.state.map(|(_, data)| data), data, usize::MAX).await?;
-        let nodes: Vec<Block> = fresh.iter().map(|(cid, bytes)| Block { cid: *cid, bytes: bytes.clone() }).collect();
+        let nodes: Vec<Block> = fresh.iter().map(|(cid, bytes)| Block::claimed(*cid, bytes.clone())).collect();
         let commit = CommitBlock { did: self.did.clone(), version: 3, data, rev, prev: None, sig: vec![7; 64] };
         let commit = Block::new(commit.encode().into());
-        let head = Head { cid: commit.cid, rev };
+        let head = Head { cid: commit.cid(), rev };
         let expected = self.state.map(|(head, _)| head);
         let path = RecordPath::try_from(&key)?;
-        let cid = new.as_ref().map(|record| record.cid);
+        let cid = new.as_ref().map(|record| record.cid());
         let op = RepoCommit {
             expected,
             head,
@@ -103,7 +103,7 @@ impl TreeRepo {
             added: changes.created_nodes.into_iter().chain([head.cid]).collect(),
             removed: changes.deleted_nodes.into_iter().chain(expected.map(|head| head.cid)).collect(),
             records: vec![RecordOp { path, old, new: cid, blobs: vec![], links: vec![] }],
-            announce: Some(nodes.iter().map(|node| node.cid).chain(cid).collect()),
+            announce: Some(nodes.iter().map(|node| node.cid()).chain(cid).collect()),
         };
         let mut ops = vec![Op::Commit(Box::new(op))];
         if expected.is_none() {

@@ -52,15 +52,15 @@ pub(super) async fn build<S: BlockSource + Clone>(
     let rev =
         rev.ok_or_else(|| Error::new(Reason::RevNotIncreasing, format!("no rev is after {}", change.head.rev)))?;
     let (head, commit) = sign(key, change.did, rev, change.new_data);
-    let mut blocks = BTreeMap::from([(commit.cid, commit.bytes)]);
+    let mut blocks = BTreeMap::from([(commit.cid(), commit)]);
     let mut records = Vec::with_capacity(diff.record_ops.len());
     let mut written = change.records;
     for op in &diff.record_ops {
         let path = RecordPath::try_from(&op.path)?;
-        let new = written.remove(&path).filter(|record| Some(record.block.cid) == op.new);
+        let new = written.remove(&path).filter(|record| Some(record.block.cid()) == op.new);
         let (blobs, links) = match new {
             Some(record) => {
-                blocks.insert(record.block.cid, record.block.bytes);
+                blocks.insert(record.block.cid(), record.block);
                 (record.blobs, record.links)
             }
             None if op.new.is_none() => (Vec::new(), Vec::new()),
@@ -73,7 +73,7 @@ pub(super) async fn build<S: BlockSource + Clone>(
     nodes.extend(diff.created_nodes.iter().chain(&diff.inductive_proof_nodes));
     for cid in &nodes {
         let bytes = overlay.known(cid).ok_or_else(|| Error::new(Reason::BlockMissing, format!("tree node {cid}")))?;
-        blocks.insert(*cid, bytes);
+        blocks.insert(*cid, Block::claimed(*cid, bytes));
     }
     let new_records: BTreeSet<Cid> = records.iter().filter_map(|op| op.new).collect();
     let commit = RepoCommit {
@@ -89,7 +89,7 @@ pub(super) async fn build<S: BlockSource + Clone>(
         did: change.did.clone(),
         key: env::idempotency_key(),
         ops: vec![Op::Commit(Box::new(commit))],
-        blocks: blocks.into_iter().map(|(cid, bytes)| Block { cid, bytes }).collect(),
+        blocks: blocks.into_values().collect(),
     };
     Ok(Some(Ready { head, mutation }))
 }
@@ -98,15 +98,15 @@ pub(super) async fn build<S: BlockSource + Clone>(
 #[must_use]
 pub fn genesis(did: &Did, key: &Keypair) -> (RepoCommit, Vec<Block>) {
     let root = Block::new(tree::Node::default().encode().into());
-    let (head, commit) = sign(key, did, tids::first(), root.cid);
+    let (head, commit) = sign(key, did, tids::first(), root.cid());
     let op = RepoCommit {
         expected: None,
         head,
-        data: root.cid,
-        added: vec![root.cid, head.cid],
+        data: root.cid(),
+        added: vec![root.cid(), head.cid],
         removed: Vec::new(),
         records: Vec::new(),
-        announce: Some(vec![root.cid]),
+        announce: Some(vec![root.cid()]),
     };
     (op, vec![commit, root])
 }
@@ -115,7 +115,7 @@ fn sign(key: &Keypair, did: &Did, rev: Tid, data: Cid) -> (Head, Block) {
     let mut commit = CommitBlock { did: did.clone(), version: VERSION, data, rev, prev: None, sig: Vec::new() };
     commit.sig = key.sign(&commit.unsigned_bytes()).to_vec();
     let block = Block::new(commit.encode().into());
-    (Head { cid: block.cid, rev }, block)
+    (Head { cid: block.cid(), rev }, block)
 }
 
 fn with(mut cids: Vec<Cid>, one_more: Cid) -> Vec<Cid> {

@@ -61,7 +61,7 @@ mod tests {
         let without = post(&json!({"text": "hi"})).unwrap();
         let with = post(&json!({"$type": "app.bsky.feed.post", "text": "hi"})).unwrap();
         assert_eq!(without, with);
-        let Ipld::Map(map) = cbor::decode(&with.block.bytes).unwrap() else { panic!("a map") };
+        let Ipld::Map(map) = cbor::decode(with.block.bytes()).unwrap() else { panic!("a map") };
         assert_eq!(map["$type"], Ipld::String("app.bsky.feed.post".into()));
         assert_eq!(post(&json!({"$type": "app.bsky.feed.like"})).unwrap_err().error, "InvalidRequest");
         for other in [json!([]), json!("text"), json!(null), json!({"$link": Cid::of_block(b"x").to_string()})] {
@@ -71,9 +71,9 @@ mod tests {
 
     #[test]
     fn a_record_of_a_million_bytes_is_the_largest() {
-        let overhead = post(&json!({"text": "a".repeat(100_000)})).unwrap().block.bytes.len() - 100_000;
+        let overhead = post(&json!({"text": "a".repeat(100_000)})).unwrap().block.bytes().len() - 100_000;
         let text = "a".repeat(limits::RECORD_BYTES_MAX - overhead);
-        assert_eq!(post(&json!({"text": text})).unwrap().block.bytes.len(), limits::RECORD_BYTES_MAX);
+        assert_eq!(post(&json!({"text": text})).unwrap().block.bytes().len(), limits::RECORD_BYTES_MAX);
         assert_eq!(post(&json!({"text": format!("{text}a")})).unwrap_err().error, "PayloadTooLarge");
     }
 }

@@ -107,7 +107,7 @@ async fn attempt(
                 return Err(XrpcError::invalid(format!("{path}: there is no record")));
             }
             (Action::Create(record) | Action::Update(record) | Action::Put(record), _) => {
-                tree.put(path, &record.block.cid).await?;
+                tree.put(path, &record.block.cid()).await?;
                 records.insert(path.clone(), record.clone());
             }
             (Action::Delete | Action::DeleteIfThere, Some(_)) => {

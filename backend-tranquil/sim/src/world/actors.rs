@@ -139,8 +139,8 @@ impl World {
             bytes[..8].copy_from_slice(&self.rng.next().to_le_bytes());
             let cid = Cid::of(Codec::Raw, &bytes);
             self.people.knows(cid);
-            mutation.blocks.push(Block { cid, bytes: bytes.into() });
-            mutation.blocks.sort_by_key(|block| block.cid);
+            mutation.blocks.push(Block::claimed(cid, bytes.into()));
+            mutation.blocks.sort_by_key(|block| block.cid());
             self.fly(vec![Sent::new(mutation, who, after)], true)?;
         }
         let (other, blob) = ((who + 1) % 5, self.rng.below(6));

@@ -43,7 +43,7 @@ impl Sent {
 
     /// True if it waits with the large ones.
     fn is_large(&self) -> bool {
-        self.mutation.blocks.iter().map(|block| block.bytes.len()).sum::<usize>() > LARGE_BYTES
+        self.mutation.blocks.iter().map(|block| block.bytes().len()).sum::<usize>() > LARGE_BYTES
     }
 }
 

@@ -189,7 +189,7 @@ async fn finish(backend: &dyn Backend, car: &CarFile, before: &Before, import: R
     let block = car.block(&car.head().cid)?.ok_or_else(|| {
         Error::new(Reason::ReadFailed, "the commit block is gone: the file was changed while it was read")
     })?;
-    let blocks = vec![Block { cid: car.head().cid, bytes: block.bytes }];
+    let blocks = vec![Block::claimed(car.head().cid, block.bytes)];
     backend.apply(mutation(car, ops, blocks)).await.map(|_| ())
 }
 

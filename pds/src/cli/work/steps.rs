@@ -79,7 +79,7 @@ impl<'a> Steps<'a> {
             self.count(&block);
             if supplied.insert(cid) {
                 bytes += block.bytes.len();
-                blocks.push(Block { cid, bytes: block.bytes });
+                blocks.push(Block::claimed(cid, block.bytes));
             }
         }
         if step.nodes.is_empty() && step.records.is_empty() {

@@ -88,7 +88,7 @@ fn read(app: &App, account: &Account, item: &Item) -> Result<(Write, Value), Xrp
     };
     let record = NewRecord::from_json(&nsid(collection)?, value)?;
     result["uri"] = uri(account, &path).into();
-    result["cid"] = record.block.cid.to_string().into();
+    result["cid"] = record.block.cid().to_string().into();
     result["validationStatus"] = "unknown".into();
     let action = if kind == "create" { Action::Create(record) } else { Action::Update(record) };
     Ok((Write { path, action, swap: None }, result))

@@ -41,7 +41,7 @@ pub(super) async fn create_record(
         None => new_rkey(&app)?,
     };
     let record = NewRecord::from_json(&collection, &input.record)?;
-    let (path, record_cid) = (RecordPath::new(&collection, &rkey), record.block.cid);
+    let (path, record_cid) = (RecordPath::new(&collection, &rkey), record.block.cid());
     let writes = vec![Write { path: path.clone(), action: Action::Create(record), swap: None }];
     let swap = cid("swapCommit", input.swap_commit.as_deref())?;
     let written = write(&app, &account, writes, swap).await?;
@@ -73,7 +73,7 @@ pub(super) async fn put_record(
     let collection = nsid(&input.collection)?;
     let path = RecordPath::new(&collection, &rkey(&input.rkey)?);
     let record = NewRecord::from_json(&collection, &input.record)?;
-    let record_cid = record.block.cid;
+    let record_cid = record.block.cid();
     let swap = match &input.swap_record {
         Some(text) => Some(cid("swapRecord", text.as_deref())?),
         None => None,

@@ -29,7 +29,7 @@ pub(super) async fn activate(State(app): State<Arc<App>>, Bearer(account): Beare
         let cid = state.head.cid;
         let found = app.backend.blocks(&account.did, &[cid], Blocks::History).await?.pop().flatten();
         let bytes = found.ok_or_else(|| XrpcError::internal(format!("{}: commit {cid} is gone", account.did)))?;
-        blocks.push(Block { cid, bytes });
+        blocks.push(Block::claimed(cid, bytes));
         ops.push(Op::Emit(Announce::Sync));
     }
     app.apply(Mutation { did: account.did, key: env::idempotency_key(), ops, blocks }).await?;
