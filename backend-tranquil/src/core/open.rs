@@ -18,7 +18,7 @@ use crate::format::frame::{CYCLE_END_PAYLOAD_BYTES, CycleEnd, FRAME_HEADER_BYTES
 use crate::format::header::HEADER_BYTES;
 use crate::format::key;
 use crate::format::value::{self, Mark};
-use crate::io::{Disk, Env, failed, read_up_to};
+use crate::io::{Disk, Env, failed, read_up_to, two_reads_differ};
 use crate::log::{CycleScan, LogFiles, LogWriter, Position, Scanned, Sizes, Start, Tail, classify};
 use crate::meta::{MetaKv, MetaSnapshot, SnapshotPairs, newest_snapshot};
 use crate::options::Options;
@@ -369,11 +369,7 @@ fn find_end(shared: &Arc<Shared>, start: Start, mark: &Mark) -> Result<End> {
         Tail::Torn(end) => {
             // What no event and no sidecar tells of is cut off by this alone: not because of one bad read.
             if let Scanned::Cycle(_) = CycleScan::new(Arc::clone(log), Start::After(at))?.next()? {
-                let detail = format!("{}: {why}, and is whole when it is read again", log.path(at.file).display());
-                return Err(Error::new(
-                    Reason::DataCorrupt,
-                    format!("{detail}; nothing was changed: look at the disk"),
-                ));
+                return Err(two_reads_differ(&log.path(at.file), at.offset));
             }
             Some(end)
         }

@@ -53,11 +53,16 @@ fn read_twice(file: &dyn File, path: &Path, len: usize, offset: u64) -> Result<V
     if chunk == read()? {
         return Ok(chunk);
     }
+    Err(two_reads_differ(path, offset))
+}
+
+/// What was read is not what is read again: nothing may be built on either.
+pub fn two_reads_differ(path: &Path, offset: u64) -> Error {
     let detail = format!(
         "read {}: offset {offset}: two reads gave different bytes; nothing was changed: try again, then look at the disk",
         path.display()
     );
-    Err(Error::new(Reason::ReadFailed, detail))
+    Error::new(Reason::ReadFailed, detail)
 }
 
 /// Writes a file's bytes once more where they are, up to `len`, cuts off what follows, and syncs. It needs no space.
