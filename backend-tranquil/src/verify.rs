@@ -12,7 +12,7 @@ use backend_api::{
 use bytes::Bytes;
 use futures::executor::block_on;
 
-use crate::core::{Shared, mark_of};
+use crate::core::{Shared, Wanted, mark_of};
 use crate::format::key::{self, Space};
 use crate::format::value::{self, BlockValue};
 use crate::meta::MetaSnapshot;
@@ -25,32 +25,37 @@ const EVENTS_STEP_BYTES: usize = 4 << 20;
 
 struct Verifier<'a> {
     shared: &'a Shared,
+    wanted: Wanted<'a>,
     state: Arc<dyn MetaSnapshot>,
     level: VerifyLevel,
     report: VerifyReport,
 }
 
-/// Checks what is drained: every account's repo, and with [`VerifyLevel::Deep`] every block, count and event.
-pub fn verify(shared: &Shared, level: VerifyLevel) -> Result<VerifyReport> {
+/// Checks what is drained: every account's repo, and with [`VerifyLevel::Deep`] every block, count and event. Ends early if
+/// nobody waits for it any more.
+pub fn verify(shared: &Shared, level: VerifyLevel, wanted: Wanted<'_>) -> Result<VerifyReport> {
     let state = Arc::clone(&shared.tables().store);
-    let mut verifier = Verifier { shared, state, level, report: VerifyReport::default() };
+    let mut verifier = Verifier { shared, wanted, state, level, report: VerifyReport::default() };
     let prefix = key::space(Space::Account);
     let end = key::after_prefix(&prefix).unwrap_or_default();
     let state = Arc::clone(&verifier.state);
     for pair in state.range(Bound::Included(&prefix), Bound::Excluded(&end), false) {
+        wanted()?;
         let account: Account = value::decode(&pair?.1, "account")?;
         verifier.account(&account);
     }
     if level != VerifyLevel::Quick {
         verifier.blocks()?;
-        verifier.events();
+        verifier.events()?;
     }
+    // What was cut short is no problem of the store's.
+    wanted()?;
     Ok(verifier.report)
 }
 
 impl<'a> Verifier<'a> {
     fn source(&self, repo: RepoId) -> Source<'a> {
-        Source { shared: self.shared, state: Arc::clone(&self.state), repo }
+        Source { shared: self.shared, wanted: self.wanted, state: Arc::clone(&self.state), repo }
     }
 
     fn problem(&mut self, problem: impl Into<String>) {
@@ -225,6 +230,7 @@ impl<'a> Verifier<'a> {
         let end = key::after_prefix(&prefix).unwrap_or_default();
         let state = Arc::clone(&self.state);
         for pair in state.range(Bound::Included(&prefix), Bound::Excluded(&end), false) {
+            (self.wanted)()?;
             let (k, v) = pair?;
             let (repo, cid) = key::read_block(&k)?;
             let block: BlockValue = value::decode(&v, "block")?;
@@ -242,26 +248,28 @@ impl<'a> Verifier<'a> {
     }
 
     /// The events of the state that is checked, which segments hold: retention may go on meanwhile.
-    fn events(&mut self) {
-        let Some(mark) = self.noted("firehose", mark_of(&*self.state)) else { return };
+    fn events(&mut self) -> Result<()> {
+        let Some(mark) = self.noted("firehose", mark_of(&*self.state)) else { return Ok(()) };
         let pinned = self.shared.events.pin();
         let mut after = pinned.oldest.saturating_sub(1);
         while after < mark.seq {
+            (self.wanted)()?;
             let events = pinned.events(after, EVENTS_STEP, EVENTS_STEP_BYTES);
-            let Some(events) = self.noted("firehose", events) else { return };
+            let Some(events) = self.noted("firehose", events) else { return Ok(()) };
             if events.is_empty() {
                 self.problem(format!("firehose: event {} is missing", after + 1));
-                return;
+                return Ok(());
             }
             for event in events.iter().take_while(|event| event.seq.get() <= mark.seq) {
                 after += 1;
                 if event.seq.get() != after {
                     self.problem(format!("firehose: event {after} is missing"));
-                    return;
+                    return Ok(());
                 }
                 self.report.events += 1;
             }
         }
+        Ok(())
     }
 }
 
@@ -269,12 +277,14 @@ impl<'a> Verifier<'a> {
 /// does not show. Their bytes stay where that state says.
 struct Source<'a> {
     shared: &'a Shared,
+    wanted: Wanted<'a>,
     state: Arc<dyn MetaSnapshot>,
     repo: RepoId,
 }
 
 impl Source<'_> {
     fn block(&self, cid: &Cid) -> Result<Option<Bytes>> {
+        (self.wanted)()?;
         let Some(bytes) = self.state.get(&key::block(self.repo, cid))? else { return Ok(None) };
         let block: BlockValue = value::decode(&bytes, "block")?;
         if block.refs == 0 { Ok(None) } else { self.shared.log.block(block.place, cid).map(Some) }

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use backend_api::{Maintenance, Result, Stats, SweepReport, VerifyLevel, VerifyReport};
 
 use super::Tranquil;
+use crate::core::Wanted;
 
 #[async_trait]
 impl Maintenance for Tranquil {
@@ -12,12 +13,18 @@ impl Maintenance for Tranquil {
     }
 
     async fn verify(&self, level: VerifyLevel) -> Result<VerifyReport> {
+        // Each holds a thread that reads want, for as long as the store is large: one at a time.
+        let turn = Arc::new(Arc::clone(&self.checks).lock_owned().await);
         if level == VerifyLevel::Repair {
-            return crate::repair::repair(&self.shared, &self.runtime, &self.pool).await;
+            return crate::repair::repair(&self.shared, &self.runtime, &self.pool, turn).await;
         }
         self.runtime.checkpoint().await?;
         let shared = Arc::clone(&self.shared);
-        self.pool.run(move || crate::verify::verify(&shared, level)).await
+        let check = move |wanted: Wanted<'_>| {
+            let _held = turn;
+            crate::verify::verify(&shared, level, wanted)
+        };
+        self.pool.run_while_wanted(check).await
     }
 
     async fn stats(&self) -> Result<Stats> {

@@ -40,6 +40,8 @@ pub struct Tranquil {
     runtime: Arc<Runtime>,
     pool: Arc<Pool>,
     tender: Arc<Tender>,
+    /// Held by who checks or heals the store.
+    checks: Arc<tokio::sync::Mutex<()>>,
     lock: Arc<Mutex<Option<DirectoryLock>>>,
 }
 
@@ -72,7 +74,8 @@ impl Tranquil {
         let runtime = Arc::new(Runtime::start(opened)?);
         let pool = Arc::new(Pool::start(reader_threads)?);
         let tender = Arc::new(Tender::default());
-        Ok(Arc::new(Self { shared, runtime, pool, tender, lock: Arc::new(Mutex::new(Some(lock))) }))
+        let (checks, lock) = (Arc::default(), Arc::new(Mutex::new(Some(lock))));
+        Ok(Arc::new(Self { shared, runtime, pool, tender, checks, lock }))
     }
 
     /// Runs a long read on a thread of the engine's own.

@@ -32,6 +32,7 @@ impl Tranquil {
         let shared = Arc::clone(&opened.shared);
         let (runtime, pool, steps) = Runtime::stepped(opened);
         let (runtime, pool, tender) = (Arc::new(runtime), Arc::new(pool), Arc::new(Tender::default()));
-        Ok((Arc::new(Self { shared, runtime, pool, tender, lock: Arc::new(Mutex::new(None)) }), steps))
+        let (checks, lock) = (Arc::default(), Arc::new(Mutex::new(None)));
+        Ok((Arc::new(Self { shared, runtime, pool, tender, checks, lock }), steps))
     }
 }

@@ -72,13 +72,18 @@ fn heal_closed(env: &Env, options: &Options, unreadable: Unreadable, healed: &mu
     Ok(())
 }
 
-/// Heals the files of an open store that nothing is appended to any more.
-pub fn heal_sealed(shared: &Shared) -> Result<Healed> {
+/// Says whether somebody still waits for what is being done: the error to end with if not.
+pub type Wanted<'a> = &'a (dyn Fn() -> Result<()> + Sync);
+
+/// Heals the files of an open store that nothing is appended to any more. Ends early, between two of them, if `wanted` says
+/// so.
+pub fn heal_sealed(shared: &Shared, wanted: Wanted<'_>) -> Result<Healed> {
     let paths = Paths::of(&shared.options.directory);
     let (disk, log) = (&*shared.env.disk, &shared.log);
     let (newest_log, newest_segment) = (shared.tables().mark.file, shared.events.newest_segment());
     let mut healed = Healed::default();
     for subject in subjects(disk, &paths, log)? {
+        wanted()?;
         let grows = match subject.sort {
             Sort::Log(number) => number >= newest_log,
             Sort::Events(base) => Some(base) >= newest_segment,

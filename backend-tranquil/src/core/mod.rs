@@ -22,7 +22,7 @@ mod tail;
 
 pub use checkpoint::{Checkpointer, Drained};
 pub use committer::{Answer, Committer, Job, Landed};
-pub use heal::{heal_sealed, open, rebuild_at_next_open};
+pub use heal::{Wanted, heal_sealed, open, rebuild_at_next_open};
 pub use keeper::Keeper;
 pub use open::{Opened, mark_of};
 pub use point::{Fetched, generation_in, place_in};

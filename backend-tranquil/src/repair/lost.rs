@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use backend_api::{Cid, Reason, RepoId, Result};
 
-use crate::core::Shared;
+use crate::core::{Shared, Wanted};
 use crate::format::key::{self, Space};
 use crate::format::value::{self, BlockValue, Place};
 
@@ -21,12 +21,13 @@ pub struct Lost {
 }
 
 /// Reads every block that is drained.
-pub fn blocks(shared: &Shared) -> Result<Vec<Lost>> {
+pub fn blocks(shared: &Shared, wanted: Wanted<'_>) -> Result<Vec<Lost>> {
     let state = Arc::clone(&shared.tables().store);
     let prefix = key::space(Space::Block);
     let end = key::after_prefix(&prefix).unwrap_or_default();
     let mut lost = Vec::new();
     for pair in state.range(Bound::Included(&prefix), Bound::Excluded(&end), false) {
+        wanted()?;
         let (k, v) = pair?;
         let (repo, cid) = key::read_block(&k)?;
         let place = value::decode::<BlockValue>(&v, "block")?.place;

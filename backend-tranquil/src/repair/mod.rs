@@ -9,19 +9,29 @@ mod lost;
 use std::sync::Arc;
 
 use backend_api::{Block, Error, Reason, Result, VerifyLevel, VerifyReport};
+use tokio::sync::OwnedMutexGuard;
 
-use crate::core::{Job, Restored, Shared, heal_sealed, rebuild_at_next_open};
+use crate::core::{Job, Restored, Shared, Wanted, heal_sealed, rebuild_at_next_open};
 use crate::runtime::{Pool, Runtime};
 use crate::verify::verify;
+
+/// Whose turn it is to check or to heal.
+pub type Turn = OwnedMutexGuard<()>;
 
 /// Bytes of blocks that are written again in one step, unless one alone is larger.
 const STEP_BYTES: usize = 1 << 20;
 
-/// Heals what can be healed, then checks all of the store.
-pub async fn repair(shared: &Arc<Shared>, runtime: &Runtime, pool: &Pool) -> Result<VerifyReport> {
+/// Heals what can be healed, then checks all of the store. Who has the turn is alone in this, also with what goes on for a
+/// moment after the caller has gone.
+pub async fn repair(shared: &Arc<Shared>, runtime: &Runtime, pool: &Pool, turn: Arc<Turn>) -> Result<VerifyReport> {
     runtime.checkpoint().await?;
-    let of = Arc::clone(shared);
-    let mut files = pool.run(move || heal_sealed(&of)).await?;
+    let (of, held) = (Arc::clone(shared), Arc::clone(&turn));
+    let mut files = pool
+        .run_while_wanted(move |wanted| {
+            let _held = held;
+            heal_sealed(&of, wanted)
+        })
+        .await?;
     let at_open = std::mem::take(&mut *shared.healed.lock().expect("no panic under this lock"));
     files.healed.splice(0..0, at_open);
     let blocks = match blocks(shared, runtime, pool).await {
@@ -30,7 +40,11 @@ pub async fn repair(shared: &Arc<Shared>, runtime: &Runtime, pool: &Pool) -> Res
     };
     runtime.checkpoint().await?;
     let of = Arc::clone(shared);
-    let mut report = match pool.run(move || verify(&of, VerifyLevel::Repair)).await {
+    let check = move |wanted: Wanted<'_>| {
+        let _held = turn;
+        verify(&of, VerifyLevel::Repair, wanted)
+    };
+    let mut report = match pool.run_while_wanted(check).await {
         Err(e) if is_of_metadata(&e) => return rebuild(shared, e, files.healed, files.lost),
         other => other?,
     };
@@ -43,7 +57,7 @@ pub async fn repair(shared: &Arc<Shared>, runtime: &Runtime, pool: &Pool) -> Res
 async fn blocks(shared: &Arc<Shared>, runtime: &Runtime, pool: &Pool) -> Result<Vec<String>> {
     let mut told = Vec::new();
     let of = Arc::clone(shared);
-    let found = pool.run(move || copies::of(&of, &lost::blocks(&of)?)).await?;
+    let found = pool.run_while_wanted(move |wanted| copies::of(&of, &lost::blocks(&of, wanted)?)).await?;
     let mut step = Vec::new();
     let mut bytes = 0;
     for (lost, copy) in found {

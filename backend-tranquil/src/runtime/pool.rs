@@ -8,6 +8,8 @@ use std::thread::JoinHandle;
 use backend_api::{Error, Reason, Result};
 use tokio::sync::oneshot;
 
+use crate::core::Wanted;
+
 /// Something to run.
 pub type Task = Box<dyn FnOnce() + Send>;
 
@@ -46,8 +48,20 @@ impl Pool {
 
     /// Runs something on one of the threads.
     pub async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+        self.run_while_wanted(|_| work()).await
+    }
+
+    /// The same for what may take hours: it is to ask from time to time, and to end when the caller has gone.
+    pub async fn run_while_wanted<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(Wanted<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let (reply, answer) = oneshot::channel();
-        let task: Task = Box::new(move || drop(reply.send(work())));
+        let task: Task = Box::new(move || {
+            let gone = || Error::new(Reason::Closed, "nobody waits for it any more");
+            let done = work(&|| if reply.is_closed() { Err(gone()) } else { Ok(()) });
+            drop(reply.send(done));
+        });
         let sent = match &*self.tasks.lock().expect("no panic under this lock") {
             Some(tasks) => tasks.send(task).is_ok(),
             None => false,

@@ -1,18 +1,21 @@
 //! Reads beside writes: each sees one state, whatever is committed and forgotten meanwhile, and none touches a file on its
 //! caller's thread (promise P4; no call blocks an async runtime).
 
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Waker};
 
 use crate::common::disk::{FaultDisk, Faults};
-use crate::common::story::{Person, small};
+use crate::common::story::{Person, small, write_story};
 use crate::stepped_store::Stepped;
 use backend_api::{
     AccountName, Accounts, At, BlockReads, Blocks, Changes, Cid, Did, Maintenance, Pos, RecordQuery, Records, Repos,
-    RowKey, RowKind, Rows, VerifyLevel,
+    Result, RowKey, RowKind, Rows, VerifyLevel, VerifyReport,
 };
 use backend_tranquil::Options;
 use backend_tranquil::io::Env;
+use backend_tranquil::stepped::Part;
 use conformance::scene::{content, nsid, path};
 
 /// History is forgotten as soon as it is history.
@@ -176,4 +179,53 @@ async fn the_change_feed_is_whole_while_log_files_begin() {
         }
     }
     writer.await.unwrap();
+}
+
+/// A check of a large store takes hours. When nobody waits for it any more, it holds no thread; and of those that are waited
+/// for, one runs at a time, so that reads have the other threads.
+#[test]
+fn a_check_that_nobody_waits_for_ends() {
+    type Call = Pin<Box<dyn Future<Output = Result<VerifyReport>> + Send>>;
+    let dir = tempfile::tempdir().unwrap();
+    let stepped = Stepped::open(Options { hot_bytes: 0, ..small(dir.path()) });
+    stepped.run(write_story(&*stepped.store, 60));
+    let check = |level| -> Call {
+        let store = Arc::clone(&stepped.store);
+        Box::pin(async move { store.verify(level).await })
+    };
+    let idle = || while Part::ALL.iter().any(|part| *part != Part::Read && stepped.steps.step(*part)) {};
+    let poll = |call: &mut Call| call.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready();
+    for level in [VerifyLevel::Deep, VerifyLevel::Repair] {
+        let before = stepped.kv.asked.visited();
+        assert_eq!(stepped.run(check(level)).unwrap().problems, Vec::<String>::new());
+        let whole = stepped.kv.asked.visited() - before;
+
+        let (mut first, mut second) = (check(level), check(level));
+        for _ in 0..3 {
+            assert!(!poll(&mut first) && !poll(&mut second));
+            idle();
+        }
+        let first = Arc::new(Mutex::new(Some(first)));
+        // Its caller goes while it reads.
+        let gone = Arc::clone(&first);
+        let mut left = 2;
+        stepped.kv.asked.between(move || {
+            left -= 1;
+            if left == 0 {
+                gone.lock().unwrap().take();
+            }
+        });
+        let before = stepped.kv.asked.visited();
+        loop {
+            idle();
+            stepped.steps.step(Part::Read);
+            let Some(first) = &mut *first.lock().unwrap() else { break };
+            assert!(!poll(first), "{level:?}: it ended before its caller went");
+        }
+        stepped.kv.asked.alone();
+        let read = stepped.kv.asked.visited() - before;
+        assert!(read < whole / 2, "{level:?}: it read {read} of {whole} entries");
+        assert!(!stepped.steps.step(Part::Read), "{level:?}: the second has waited for its turn");
+        assert_eq!(stepped.run(second).unwrap().problems, Vec::<String>::new(), "{level:?}: and has it");
+    }
 }
