@@ -283,7 +283,9 @@ impl NextFile {
         let file = disk.create(&aside).map_err(fail)?;
         let at = Position { file: number, offset: HEADER_BYTES as u64, cycle: before.cycle, chain: before.chain };
         let mut next = Self { file, at, room: sizes.file_bytes + sizes.kept_bytes, aside };
-        next.fill(files, sizes).inspect_err(|_| discard(disk, &next.aside))?;
+        next.fill(files, sizes)
+            .and_then(|()| next.sync_directory(files))
+            .inspect_err(|_| discard(disk, &next.aside))?;
         Ok(next)
     }
 
@@ -303,6 +305,15 @@ impl NextFile {
             self.file.set_len(self.at.offset).and_then(|()| self.file.allocate(self.room)).map_err(fail)?;
         }
         self.file.sync().map_err(|e| unsynced(&self.aside, &e))
+    }
+
+    /// A directory is opened to be synced: that there is a descriptor for it, beside the file's own, is found out while
+    /// nothing counts yet.
+    fn sync_directory(&self, files: &LogFiles) -> Result<()> {
+        files.disk().sync_directory(files.directory()).map_err(|e| {
+            let error = failed("sync the directory of", &self.aside, &e);
+            if error.reason() == Reason::StorageFull { error } else { unsynced(&self.aside, &e) }
+        })
     }
 
     fn put_in_place(self, files: &LogFiles) -> Result<Position> {

@@ -178,6 +178,25 @@ async fn descriptors_that_run_out_stop_nothing() {
     town.goes_on().await;
 }
 
+/// The next log file takes the last one, and its directory cannot be opened to be synced.
+#[tokio::test]
+async fn the_last_descriptor_may_go_to_the_next_log_file() {
+    let (dir, faults) = (tempfile::tempdir().unwrap(), Arc::<Faults>::default());
+    let mut town = town(dir.path(), &faults).await;
+    let before = town.counter("rotations").await;
+    faults.set(Some(Fault::LastDescriptor("log")));
+    for _ in 0..300 {
+        town.post().await.unwrap();
+    }
+    assert_eq!(town.counter("rotations").await, before, "the file that is there takes on");
+    faults.set(None);
+    for _ in 0..20 {
+        town.post().await.unwrap();
+    }
+    assert!(town.counter("rotations").await > before, "the next one is begun as soon as it can be");
+    town.goes_on().await;
+}
+
 /// Nobody waits while it is tried again and again whether the reserve can be had.
 #[tokio::test]
 async fn a_reserve_that_cannot_be_cut_keeps_nobody_waiting() {

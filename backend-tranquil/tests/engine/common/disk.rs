@@ -25,6 +25,8 @@ pub enum Fault {
     Directory(&'static str),
     /// There are no descriptors: nothing is opened.
     Descriptors,
+    /// A file takes the last descriptor: the directory is not opened.
+    LastDescriptor(&'static str),
     /// Files cannot be cut.
     Cut(&'static str),
     /// Writes change one byte on their way. Of files that have this in their path.
@@ -187,6 +189,9 @@ impl Disk for FaultDisk {
     }
     fn sync_directory(&self, path: &Path) -> io::Result<()> {
         self.0.descriptor()?;
+        if self.0.is(|f| matches!(f, Fault::LastDescriptor(end) if path.ends_with(end))) {
+            return Err(rustix::io::Errno::MFILE.into());
+        }
         if self.0.is(|f| matches!(f, Fault::Directory(end) if path.ends_with(end))) {
             self.0.set(None);
             return Err(io::ErrorKind::StorageFull.into());
