@@ -1,9 +1,11 @@
-//! The fuzz targets without a fuzzer: seeds and their mutations, always the same ones.
+//! The fuzz targets without a fuzzer: what is kept in their corpora, seeds, and their mutations, always the same ones.
 
 #[path = "../../fuzz/mutate.rs"]
 mod mutate;
 #[path = "../../fuzz/decoders.rs"]
 mod properties;
+
+use std::path::Path;
 
 use crate::support::Numbers;
 use backend_api::car;
@@ -47,6 +49,11 @@ fn no_bytes_make_a_decoder_panic_or_lie() {
     let seeds = seeds();
     for (name, decoder) in DECODERS {
         println!("{name}");
+        let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(name);
+        for file in std::fs::read_dir(&kept).into_iter().flatten() {
+            let path = file.expect("a folder can be read").path();
+            decoder(&std::fs::read(path).expect("the corpus can be read"));
+        }
         seeds.iter().for_each(|seed| decoder(seed));
         let mut numbers = Numbers(0x5eed);
         for _ in 0..MUTATIONS {
