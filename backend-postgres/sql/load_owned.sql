@@ -1,7 +1,5 @@
-SELECT r.kind, r.key, a.did, r.unique_0, r.unique_1, r.unique_2, r.unique_3, r.lookup_0, r.lookup_1, r.lookup_2, r.lookup_3,
-       r.expires_at, ''::bytea
-FROM accounts AS a
-JOIN rows AS r ON r.owner = a.id
-WHERE a.did = $1
-ORDER BY r.kind, r.key
+SELECT kind, key, $1::text, unique_0, unique_1, unique_2, unique_3, lookup_0, lookup_1, lookup_2, lookup_3, expires_at, ''::bytea
+FROM rows
+WHERE owner = (SELECT id FROM accounts WHERE did = $1)
+ORDER BY kind, key
 LIMIT $2

@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use async_trait::async_trait;
 use backend_api::limits::BLOCKS_ASKED_MAX;
@@ -41,7 +41,7 @@ impl Postgres {
             let detail = format!("cids: {} is more than {BLOCKS_ASKED_MAX}", cids.len());
             return Err(Error::new(Reason::TooLarge, detail));
         }
-        let asked = cid_bytes(cids);
+        let asked = cid_bytes(&cids.iter().copied().collect::<BTreeSet<_>>());
         let refs_min = i64::from(which == Blocks::Live);
         let query = || sqlx::query(sql).bind(did.as_str()).bind(which == Blocks::Import).bind(&asked).bind(refs_min);
         self.shared.rows("read blocks", query).await

@@ -20,6 +20,9 @@ const WHOLE: &[(&str, &str)] = &[
 /// A thousand accounts of a thousand records each, and about as much of everything else.
 const FILL: &str = include_str!("plans/fill.sql");
 
+/// Many accounts that have a few of each thing: what the planner takes for the usual, also where it meets a large one.
+const SMALL: &str = include_str!("plans/small.sql");
+
 async fn run(connection: &mut PgConnection, name: &str, sql: String) -> Vec<sqlx::postgres::PgRow> {
     let found = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(connection).await;
     found.unwrap_or_else(|e| panic!("{name}: {e}"))
@@ -101,6 +104,28 @@ fn reads(node: &Value, long: &Long, is_first: bool, out: &mut Vec<String>) {
     }
 }
 
+/// What costs little of what is usual, and as much as there is of a large account: what is thrown away behind an index, or
+/// sorted for the first of it.
+fn unbounded(node: &Value, is_limited: bool, out: &mut Vec<String>) {
+    let text = |field: &str| node[field].as_str().unwrap_or_default();
+    let kind = text("Node Type");
+    let children = || node["Plans"].as_array().into_iter().flatten();
+    if kind == "Sort" && is_limited && children().all(|child| child["Node Type"] != "Limit") {
+        out.push(format!("Sort by {}", node["Sort Key"]));
+    }
+    // In a left join for one value of the outer side there is one row of the inner.
+    let is_of_one = node["Join Type"] == "Left" && node["Inner Unique"] == true;
+    if !node["Join Filter"].is_null() && !is_of_one {
+        out.push(format!("{kind} with {}", text("Join Filter")));
+    }
+    if text("Filter").contains("ANY (") || kind.starts_with("Bitmap") {
+        out.push(format!("{kind} of {} with {}", text("Relation Name"), text("Filter")));
+    }
+    for child in children() {
+        unbounded(child, kind == "Limit", out);
+    }
+}
+
 /// Name and text of every statement.
 fn statements() -> Vec<(String, String)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql");
@@ -147,6 +172,43 @@ async fn hot_statements_use_indexes_at_a_million_records() {
     ] {
         let mut found = Vec::new();
         whole_reads(&plan(&mut connection, "naive", naive).await, &long, &mut found);
+        assert!(!found.is_empty(), "{naive}");
+    }
+}
+
+/// A plan is made for what is usual, whoever is asked for.
+#[tokio::test]
+async fn a_large_account_among_small_ones_costs_no_more_than_what_is_asked() {
+    if !available() {
+        return;
+    }
+    let database = database().await;
+    let options: PgConnectOptions = database.url().parse().unwrap();
+    let mut connection = PgConnection::connect_with(&options.options(PLANNING)).await.unwrap();
+    sqlx::raw_sql(SMALL).execute(&mut connection).await.unwrap();
+    let long = Long::read(&mut connection).await;
+    let mut wrong = Vec::new();
+    for (name, sql) in statements() {
+        let is_whole = WHOLE.iter().any(|(whole, _)| name.starts_with(whole)) && name != "verify_blocks";
+        // Of the server's own tables.
+        if is_whole || name == "create_migrations" || name == "space" {
+            continue;
+        }
+        let plan = plan(&mut connection, &name, &sql).await;
+        let mut found = Vec::new();
+        whole_reads(&plan, &long, &mut found);
+        unbounded(&plan, false, &mut found);
+        wrong.extend(found.into_iter().map(|found| format!("{name}: {found}\n{plan:#}")));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    for naive in [
+        "SELECT cid FROM blocks WHERE repo = $1 AND cid = ANY ($2)",
+        "SELECT u.cid FROM blob_uses AS u WHERE u.repo = $1 AND NOT EXISTS \
+         (SELECT FROM blobs AS b WHERE b.account = $2 AND b.cid = u.cid)",
+        "SELECT path FROM records WHERE repo = $1 ORDER BY cid LIMIT $2",
+    ] {
+        let mut found = Vec::new();
+        unbounded(&plan(&mut connection, "naive", naive).await, false, &mut found);
         assert!(!found.is_empty(), "{naive}");
     }
 }
