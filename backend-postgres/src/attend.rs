@@ -28,7 +28,7 @@ pub(crate) struct Attended {
 }
 
 impl Attended {
-    /// Connects, with [`KEEPALIVES`](crate::shared::KEEPALIVES) among the options.
+    /// Connects.
     pub async fn connect(options: &PgConnectOptions) -> sqlx::Result<(Self, PgConnection)> {
         let mut connection = connect(options).await?;
         let asked = sqlx::query_scalar("SELECT pg_backend_pid()::bigint").fetch_one(&mut connection);

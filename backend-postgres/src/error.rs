@@ -39,6 +39,11 @@ pub(crate) fn is_transient(e: &sqlx::Error) -> bool {
     }
 }
 
+/// True if nothing was said for as long as anything is waited for.
+pub(crate) fn is_silence(e: &sqlx::Error) -> bool {
+    matches!(e, sqlx::Error::Io(e) if e.kind() == std::io::ErrorKind::TimedOut)
+}
+
 /// True if the server said that the statement failed: then its transaction did not take effect, and will not.
 ///
 /// Only a plain error says so. Before a panic (a failed sync of the log), and before the connection is ended from outside,

@@ -18,6 +18,7 @@ mod listen;
 mod migrate;
 mod options;
 mod shared;
+mod silence;
 mod slots;
 mod sql;
 mod sweep;

@@ -1,7 +1,7 @@
 //! What the tasks and calls of one open store share.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use backend_api::{Error, Reason, Result, Seq};
@@ -11,8 +11,9 @@ use tokio::sync::watch;
 
 use crate::attend::Attended;
 use crate::clock::Stopwatch;
-use crate::error::is_transient;
+use crate::error::{is_silence, is_transient};
 use crate::options::Options;
+use crate::silence::Silence;
 use crate::sql::Query;
 use crate::sweep::Looked;
 use crate::types::Columns as _;
@@ -35,7 +36,8 @@ const LOCK_IDLE_BYTES_PER_MS: usize = 50;
 const LOCK_IDLE_BYTES_MIN: usize = 64 * 1024;
 /// A group is sent as blocks, as frames, and to a slot of the change feed.
 const TIMES_SENT: usize = 3;
-/// The server finds out that a client's machine is gone: seconds until it asks, between questions, questions.
+/// The server finds out that a client's machine is gone, and what stands in between hears of idle connections: seconds until
+/// it asks, between questions, questions.
 pub(crate) const KEEPALIVES: [(&str, &str); 3] =
     [("tcp_keepalives_idle", "10"), ("tcp_keepalives_interval", "5"), ("tcp_keepalives_count", "3")];
 
@@ -48,6 +50,7 @@ pub(crate) struct Shared {
     pub queue: Queue,
     pub head: Head,
     pub counters: Counters,
+    pub silence: Arc<Silence>,
     /// The write fence that the store was opened under.
     pub epoch: i64,
     /// Where processes over the same tables wake each other.
@@ -70,7 +73,7 @@ impl Shared {
     pub async fn connect_to_read(&self) -> sqlx::Result<(Attended, PgConnection)> {
         self.is_open().map_err(|_| sqlx::Error::PoolClosed)?;
         let no_timeout = [("statement_timeout", "0"), ("idle_in_transaction_session_timeout", "0")];
-        let options = self.connect.clone().options(no_timeout).options(KEEPALIVES);
+        let options = self.connect.clone().options(no_timeout);
         let (attended, mut connection) = Attended::connect(&options).await?;
         attended.during(takes_writes(&mut connection)).await?;
         Ok((attended, connection))
@@ -108,9 +111,16 @@ impl Shared {
     {
         self.is_open()?;
         let (watch, mut delay) = (Stopwatch::start(), DELAY_MIN);
+        let mut was_silent = false;
         loop {
             match attempt().await {
-                Err(Failed::Database(e)) if is_transient(&e) && watch.elapsed() < self.options.retry_for => {
+                // A connection that was dead took longer to be given up than anything is tried for: another is tried all the
+                // same.
+                Err(Failed::Database(e))
+                    if is_transient(&e)
+                        && (watch.elapsed() < self.options.retry_for || is_silence(&e) && !was_silent) =>
+                {
+                    was_silent |= is_silence(&e);
                     tokio::time::sleep(delay).await;
                     self.is_open()?;
                     delay = (delay * 2).min(DELAY_MAX);
@@ -154,6 +164,7 @@ impl Shared {
                 Ok(rows)
             }
             Err(silent) => {
+                self.silence.note();
                 // The pool would ask it whether it still lives, and wait for the answer.
                 drop(connection.detach());
                 Err(silent.into())
@@ -187,7 +198,7 @@ impl Shared {
 /// The options of a connection that takes the lock of the store's row.
 pub(crate) fn locking(connect: &PgConnectOptions) -> PgConnectOptions {
     let idle = LOCK_IDLE_MS_MAX.to_string();
-    connect.clone().options([("idle_in_transaction_session_timeout", idle)]).options(KEEPALIVES)
+    connect.clone().options([("idle_in_transaction_session_timeout", idle)])
 }
 
 /// What so many bytes of mutations take on a slow link.

@@ -27,8 +27,10 @@ use crate::error::failed;
 use crate::migrate::{IDENTIFIER_BYTES_MAX, MIGRATIONS, check_schema, create_schema, migrate};
 use crate::options::Options;
 use crate::shared::{
-    CONNECT_TIMEOUT, Counters, Head, Shared, Watched, closed, connect as open_connection, locking, takes_writes,
+    CONNECT_TIMEOUT, Counters, Head, KEEPALIVES, Shared, Watched, closed, connect as open_connection, locking,
+    takes_writes,
 };
+use crate::silence::Silence;
 use crate::write::{Position, Queue, Writer};
 
 /// Connections that the store needs at least: one writes, one listens, the others read. What takes long, such as a sweep or
@@ -76,11 +78,17 @@ impl Postgres {
         let (attended, mut connection) = Attended::connect(&locking(&connect)).await.map_err(fail)?;
         let position =
             attended.during(async { Ok(prepare(&mut connection, &options).await) }).await.map_err(fail)??;
+        let silence = Arc::new(Silence::default());
+        let asking = Arc::clone(&silence);
         let pool = PgPoolOptions::new()
             .max_connections(options.pool_size.clamp(POOL_SIZE_MIN, POOL_SIZE_MAX) - 2)
             .acquire_timeout(CONNECT_TIMEOUT)
             // A connection that was lost is found by its first statement, without asking before each.
             .test_before_acquire(false)
+            .before_acquire(move |connection, idle| {
+                let asking = Arc::clone(&asking);
+                Box::pin(async move { asking.check(connection, idle).await })
+            })
             .after_connect(|connection, _| Box::pin(takes_writes(connection)))
             .connect_lazy_with(connect.clone());
         // Two long names may then have one channel: a notification only wakes.
@@ -94,6 +102,7 @@ impl Postgres {
             queue: Queue::default(),
             head,
             counters: Counters::default(),
+            silence,
             epoch: position.epoch,
             channel,
             stopped: Mutex::new(None),
@@ -162,7 +171,7 @@ fn connect_options(options: &Options) -> Result<PgConnectOptions> {
         // What a statement reads after the lock was waited for is what is committed then.
         ("default_transaction_isolation", "read committed"),
     ];
-    Ok(url.application_name("tranquil-store").options(settings).options(PLANNING))
+    Ok(url.application_name("tranquil-store").options(settings).options(KEEPALIVES).options(PLANNING))
 }
 
 /// Refuses what is not a URL of a Postgres database: of one whose scheme was left out the library takes the user's name for

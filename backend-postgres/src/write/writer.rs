@@ -12,7 +12,7 @@ use super::load::Failed;
 use super::overlay::Overlay;
 use super::position::Position;
 use crate::clock::Stopwatch;
-use crate::error::{is_queue_full, is_transient};
+use crate::error::{is_queue_full, is_silence, is_transient};
 use crate::shared::{Shared, upload_time};
 
 const DELAY_MIN: Duration = Duration::from_millis(2);
@@ -122,6 +122,7 @@ impl Writer {
         let (watch, retry_for) = (Stopwatch::start(), self.shared.options.retry_for);
         let (mut delay, mut wakes) = (DELAY_MIN, self.quiet_groups == 0);
         self.quiet_groups = self.quiet_groups.saturating_sub(1);
+        let mut was_silent = false;
         loop {
             let mode = if self.known.is_some() && !self.must_turn { Mode::Alone } else { Mode::Locked };
             let failed = match self.attempt(mode, group, wakes).await {
@@ -153,7 +154,11 @@ impl Writer {
                 continue;
             }
             let passes = matches!(&failed, Failed::Database(e) if is_transient(e));
-            let is_late = self.since.elapsed() >= retry_for && watch.elapsed() >= retry_for.min(TRIED_MIN);
+            // Nor for the silence of a connection that took longer to be given up than that: another may lead somewhere.
+            let is_silent = matches!(&failed, Failed::Database(e) if is_silence(e)) && !was_silent;
+            was_silent |= is_silent;
+            let is_late =
+                self.since.elapsed() >= retry_for && watch.elapsed() >= retry_for.min(TRIED_MIN) && !is_silent;
             if !(passes || *may_be_committed) || is_late {
                 let error = failed.into_error("write a group of mutations");
                 if passes {

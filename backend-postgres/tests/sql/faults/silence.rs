@@ -95,6 +95,44 @@ async fn connections_that_die_without_a_word_are_given_up() {
     in_time("closing", store.close()).await.unwrap();
 }
 
+/// A dead connection is given up later than anything is tried for, as it is with the usual settings: that is its own fault.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_met_a_dead_connection_tries_a_living_one_however_late_it_is() {
+    const READERS: u32 = 8;
+    // As long as half of the others would take one after the other.
+    const REST: Duration = Duration::from_secs(7);
+    let change = |options: &mut Options| {
+        options.statement_timeout = Duration::from_secs(1);
+        options.retry_for = Duration::from_millis(300);
+        options.pool_size = READERS + 2;
+    };
+    let Some(Scene { proxy, url, store, _server }) = Scene::begin("late", change).await else { return };
+    let name = AccountName::Did(scene::did("alice"));
+    let mut connection = PgConnection::connect(&url).await.unwrap();
+    let mut lock = connection.begin().await.unwrap();
+    sqlx::query("LOCK TABLE accounts").execute(&mut *lock).await.unwrap();
+    let mut readers = tokio::task::JoinSet::new();
+    for _ in 0..READERS {
+        let (store, name) = (Arc::clone(&store), name.clone());
+        readers.spawn(async move { store.account(&name).await });
+    }
+    until_waiting(&mut lock, READERS).await;
+    lock.rollback().await.unwrap();
+    while let Some(read) = readers.join_next().await {
+        read.unwrap().unwrap();
+    }
+    proxy.mute();
+    in_time("a read", store.account(&name)).await.expect("the server is there");
+    let (mutation, _) = commit(&scene::SceneRepo::new(scene::did("alice")), 2);
+    in_time("a write", store.apply(mutation)).await.expect("the server is there");
+    let rest = async {
+        for _ in 0..READERS {
+            store.account(&name).await.unwrap();
+        }
+    };
+    tokio::time::timeout(REST, rest).await.expect("they are known to be dead");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_read_finds_a_living_connection_however_many_are_dead() {
     const CONNECTIONS: u32 = 40;
