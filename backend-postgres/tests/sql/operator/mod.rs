@@ -1,5 +1,6 @@
 //! What an operator is promised: questions in SQL, TLS, and a password that is never shown.
 
+mod checks;
 mod opening;
 mod options;
 mod sweeps;
