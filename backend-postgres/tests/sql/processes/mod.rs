@@ -112,7 +112,8 @@ fn three_processes_lose_and_double_nothing() {
     for (member, lines) in members.iter().zip(&mut lines) {
         member.until("ready", lines);
     }
-    runtime.block_on(disturb(&mut server, &url, seconds));
+    let killed = runtime.block_on(disturb(&mut server, &url, seconds));
+    assert!(killed > seconds, "{killed} connections were killed");
     for member in &mut members {
         writeln!(member.input, "stop").unwrap();
     }
@@ -131,9 +132,10 @@ fn three_processes_lose_and_double_nothing() {
     check(&said, head, count, value);
 }
 
-/// Kills connections, and restarts the server once, half-way.
-async fn disturb(server: &mut Local, url: &str, seconds: u64) {
+/// Kills connections, and restarts the server once, half-way. How many connections it killed.
+async fn disturb(server: &mut Local, url: &str, seconds: u64) -> u64 {
     let steps = seconds * 2;
+    let mut killed = 0;
     for step in 0..steps {
         if step == steps / 2 {
             server.restart().unwrap();
@@ -142,9 +144,10 @@ async fn disturb(server: &mut Local, url: &str, seconds: u64) {
         if let Ok(mut connection) = PgConnection::connect(url).await {
             let kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
                         WHERE application_name = 'tranquil-store' AND random() < 0.3";
-            let _ = sqlx::query(kill).execute(&mut connection).await;
+            killed += sqlx::query(kill).execute(&mut connection).await.map_or(0, |done| done.rows_affected());
         }
     }
+    killed
 }
 
 /// The newest event, how many there are, and the shared row's value.
