@@ -1,5 +1,9 @@
 //! Checks of Fjall's own files that Fjall 3.1 leaves out, made before it opens them.
 //!
+//! It takes a database without its journal for one to which nothing was written yet, and numbers what comes from the first
+//! number on: older states lie over all of it. Ours is empty and looks like rubbish, and still it is there from the first
+//! day on.
+//!
 //! Two of its formats are read without being checked. The manifest of a keyspace (`keyspaces/N/vM`) has its checksum in
 //! `keyspaces/N/current`, which nobody compares: a flipped table number would be another state of the metadata. And the
 //! table of contents of a file is allocated by its length field before its checksum is compared: a flipped bit there
@@ -20,7 +24,7 @@ const TRAILER_BYTES: usize = 4 + 1 + 1 + 16 + 8 + 8;
 /// A manifest or table of contents is never larger.
 const READ_BYTES_MAX: u64 = 1 << 30;
 
-/// Checks the manifests and tables of contents below a database's directory.
+/// Checks that a database has its journal, and the manifests and tables of contents below its directory.
 ///
 /// # Errors
 /// [`Reason::DataCorrupt`] with the file.
@@ -29,11 +33,21 @@ pub fn check(disk: &dyn Disk, database: &Path) -> Result<()> {
     if !exists(disk, &keyspaces)? {
         return Ok(());
     }
+    let names = list(disk, database)?;
+    for (what, ends) in [("journal", ".jnl"), ("version", "version")] {
+        if !names.iter().any(|name| name.ends_with(ends)) {
+            let detail = format!("{}: the {what} is missing", database.display());
+            return Err(Error::new(Reason::DataCorrupt, detail));
+        }
+    }
     for name in list(disk, &keyspaces)? {
         let keyspace = keyspaces.join(name);
-        if exists(disk, &keyspace.join("current"))? {
-            manifest(disk, &keyspace)?;
+        // They are all made with the database, before it has its name.
+        if !exists(disk, &keyspace.join("current"))? {
+            let detail = format!("{}: the name of its manifest is missing", keyspace.display());
+            return Err(Error::new(Reason::DataCorrupt, detail));
         }
+        manifest(disk, &keyspace)?;
         let tables = keyspace.join("tables");
         if exists(disk, &tables)? {
             for table in list(disk, &tables)? {
