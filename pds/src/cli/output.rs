@@ -9,7 +9,7 @@ use backend_api::{Error, Reason, Result};
 /// Writes a line to standard output.
 ///
 /// # Errors
-/// As [`Output::write`]: nobody reads it any more, or the disk that it goes to is full.
+/// That nobody reads it any more, or that the disk that it goes to is full.
 pub fn print(line: &str) -> Result<()> {
     let mut out = io::stdout().lock();
     let written = writeln!(out, "{line}").and_then(|()| out.flush());
