@@ -52,7 +52,9 @@ fn events_are_appended_delivered_and_caught_up_with() {
     let report = bench(&["events", "--sizes", "2500,3000", "--seconds", "0.2"]);
     has(&report["append"], &["events", "events_per_s"]);
     has(&report["live"], &["commits_per_s"]);
-    has(&report["live"]["latency"], &["count", "max_us"]);
+    has(&report["live"]["latency"], &["count"]);
+    // Whoever follows may have every event before its writer has the answer.
+    assert!(report["live"]["latency"]["max_us"].is_number(), "{report}");
     let sizes: Vec<&Value> = report["catch_up"].as_array().unwrap().iter().map(|c| &c["events"]).collect();
     assert!(sizes[0].as_u64() >= Some(2_500) && sizes[1].as_u64() > sizes[0].as_u64(), "{sizes:?}");
 }
