@@ -153,6 +153,7 @@ macro_rules! each_case {
             }
             blobs {
                 blobs_put_twice_keeps_the_first [L1]
+                blobs_deleted_and_put_at_once_are_new [L1]
                 blobs_are_of_one_account [L1]
                 blobs_go_with_the_last_reference [L2]
                 blobs_stay_with_an_unchanged_reference [L2]
@@ -278,6 +279,7 @@ macro_rules! each_case {
                 clocks_a_century_ahead_are_not_forgotten [G7]
                 clocks_may_begin_at_nothing [G7]
                 clocks_going_back_revive_no_row [T4 G7]
+                clocks_going_back_after_half_a_sweep_revive_no_row [T4 G7]
                 clocks_ahead_of_readers_only_expire_nothing [T4 G7]
                 clocks_going_back_make_a_sweep_of_nothing [M1 G7]
                 clocks_jump_over_the_window_while_it_is_closed [R10 M1]
@@ -311,6 +313,7 @@ macro_rules! each_case {
                 row_takers_must_be_owners [T5 T3]
                 row_owners_take_expired_rows_with_them [A4 T4]
                 row_owners_take_thousands_of_rows_with_them [A4]
+                row_values_follow_at_every_place [T6 T8]
             }
             row_scopes {
                 row_scopes_go_on_after_any_key [T7 G3]
@@ -367,9 +370,11 @@ macro_rules! each_case {
                 history_gives_the_difference_of_two_states [R3]
                 history_of_commits_that_change_nothing [R9 R10]
                 history_of_the_head_alone [R4 R10]
+                history_of_what_went_twice_counts_from_the_last_time [R10]
             }
             purges {
                 purges_leave_the_head [M2]
+                purges_reach_what_their_mutation_replaced [M2]
                 purges_spare_what_is_live_again [M2 B4]
                 purges_do_not_reach_later_removals [M2]
                 purges_wait_for_the_sweep_over_a_reopen [M2]

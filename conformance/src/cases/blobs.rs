@@ -37,6 +37,21 @@ pub(crate) async fn blobs_put_twice_keeps_the_first(cx: Arc<Context>) -> Outcome
     Ok(())
 }
 
+/// One that goes and comes in one mutation is what it is at the end.
+pub(crate) async fn blobs_deleted_and_put_at_once_are_new(cx: Arc<Context>) -> Outcome {
+    let alice = cx.account("alice").await?;
+    cx.apply(&alice, vec![put_blob("b")]).await?;
+    cx.advance(1_000);
+    let other = Op::PutBlob { cid: blob_cid("b"), mime: "image/jpeg".into(), bytes: 99 };
+    cx.apply(&alice, vec![Op::DeleteBlob(blob_cid("b")), other]).await?;
+    let expected = Blob { cid: blob_cid("b"), mime: "image/jpeg".into(), bytes: 99, at: Micros(START.0 + 1_000) };
+    for _ in 0..2 {
+        assert_eq!(cx.db().blob(&alice, &blob_cid("b")).await?, Some(expected.clone()));
+        cx.reopen().await;
+    }
+    Ok(())
+}
+
 pub(crate) async fn blobs_are_of_one_account(cx: Arc<Context>) -> Outcome {
     let (alice, bob) = (cx.account("alice").await?, cx.account("bob").await?);
     cx.apply(&alice, vec![put_blob("b")]).await?;

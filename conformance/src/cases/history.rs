@@ -212,3 +212,22 @@ pub(crate) async fn history_of_the_head_alone(cx: Arc<Context>) -> Outcome {
     assert_eq!((page.items.len(), page.next), (1, None));
     state_is(&cx, &repo).await
 }
+
+/// Content that went, came again and went again is kept from the last time on.
+pub(crate) async fn history_of_what_went_twice_counts_from_the_last_time(cx: Arc<Context>) -> Outcome {
+    let mut repo = cx.repo("alice").await?;
+    let delete = || Write::Delete(path("com.example.note/1"));
+    for write in [put("1", "x"), delete(), put("1", "x")] {
+        cx.write(&mut repo, &[write]).await?;
+    }
+    cx.advance(1_000_000);
+    cx.write(&mut repo, &[delete()]).await?;
+    let window = cx.options().history_window_micros;
+    for (past, is_kept) in [(0, true), (999_999, true), (1_000_000, false)] {
+        cx.set_time(Micros(START.0 + window + past));
+        cx.sweep().await?;
+        let block = cx.db().blocks(&repo.did, &[content("x").cid()], Blocks::History).await?;
+        assert_eq!(block[0].is_some(), is_kept, "{past} past the window of the first time");
+    }
+    state_is(&cx, &repo).await
+}

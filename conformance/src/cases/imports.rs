@@ -120,6 +120,8 @@ pub(crate) async fn imports_are_invisible_until_finished(cx: Arc<Context>) -> Ou
     other.sign(b"imported later", Tid::from_u64(repo.head.expect("a head").rev.as_u64() + (1 << 30)));
     cx.db().apply(finish(&cx, import, &other, repo.head)).await?;
     state_is(&cx, &other).await?;
+    assert_eq!(cx.db().blocks(&repo.did, &[record], Blocks::Import).await?, [None], "it is none any more");
+    assert_eq!(cx.db().block_refs(&repo.did, &[record], Blocks::Import).await?, [None]);
     assert_eq!(
         cx.db().record(&repo.did, &path("com.example.note/1")).await?,
         None,

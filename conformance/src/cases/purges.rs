@@ -30,6 +30,20 @@ pub(crate) async fn purges_leave_the_head(cx: Arc<Context>) -> Outcome {
     state_is(&cx, &repo).await
 }
 
+/// One mutation with a commit reaches the commit that this replaced, and what it took away.
+pub(crate) async fn purges_reach_what_their_mutation_replaced(cx: Arc<Context>) -> Outcome {
+    let mut repo = cx.repo("alice").await?;
+    cx.write(&mut repo, &[put("1", "x")]).await?;
+    let draft = repo.draft(&[delete("1")]);
+    let mut mutation = draft.mutation(cx.key());
+    mutation.ops.push(Op::Purge);
+    cx.db().apply(mutation).await?;
+    cx.sweep().await?;
+    assert!(!has(&cx, &repo.did, "x").await?);
+    assert_eq!(cx.db().history(&repo.did, None, 10).await?.items.len(), 1);
+    state_is(&cx, &draft.after).await
+}
+
 /// Content that was purged and comes again is content, and content that came again before the sweep was never gone.
 pub(crate) async fn purges_spare_what_is_live_again(cx: Arc<Context>) -> Outcome {
     let mut repo = cx.repo("alice").await?;

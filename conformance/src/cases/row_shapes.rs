@@ -296,3 +296,21 @@ pub(crate) async fn row_owners_take_thousands_of_rows_with_them(cx: Arc<Context>
     assert_eq!(cx.db().rows(&RowScope::Owner(bob), None, 10).await?.items, [of_bob]);
     Ok(())
 }
+
+/// A row that is put again is found by what it has now, at every place of its lists, and by nothing that it had.
+pub(crate) async fn row_values_follow_at_every_place(cx: Arc<Context>) -> Outcome {
+    let alice = cx.account("alice").await?;
+    let values = |from: u8| (from..from + 4).map(|n| vec![n]).collect::<Vec<_>>();
+    let of = |from: u8| Row { unique: values(from), lookup: values(from), ..row("k", "body") };
+    for from in [10, 20, 23] {
+        cx.apply(&alice, vec![put_row(of(from))]).await?;
+        for place in 0..4 {
+            for value in 10..30 {
+                let expected = (value == from + place).then(|| b"k".to_vec());
+                assert_eq!(holder(&cx, place, &[value]).await?, expected, "{value} at {place} of {from}");
+                assert_eq!(found(&cx, place, &[value]).await?, expected.into_iter().collect::<Vec<_>>());
+            }
+        }
+    }
+    Ok(())
+}
