@@ -1,6 +1,7 @@
 //! What an operator is promised: questions in SQL, TLS, and a password that is never shown.
 
 mod checks;
+mod feeds;
 mod opening;
 mod options;
 mod sweeps;
