@@ -98,7 +98,7 @@ async fn bodies_of_rows_are_fetched_as_far_as_they_are_looked_at() {
 /// What cannot be loaded in time fails by itself, and not again and again with all that come with it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mutation_that_takes_too_long_fails_alone() {
-    let change = |options: &mut Options| options.statement_timeout = Duration::from_millis(500);
+    let change = |options: &mut Options| options.statement_timeout = Duration::from_secs(2);
     let Some(Scene { proxy: _proxy, url, store, _server }) = Scene::begin("alone", change).await else { return };
     let mut lock = PgConnection::connect(&url).await.unwrap();
     let mut lock = lock.begin().await.unwrap();

@@ -252,7 +252,7 @@ async fn nobody_waits_for_a_writer_that_has_panicked() {
 async fn a_server_that_says_nothing_is_given_up() {
     let Some(server) = local(Durability::Fast, "") else { return };
     let url = database(&server, "silent").await;
-    let store = open(url.clone(), |options| options.statement_timeout = Duration::from_millis(250)).await;
+    let store = open(url.clone(), |options| options.statement_timeout = Duration::from_secs(2)).await;
     store.apply(account("alice")).await.unwrap();
     let mut connection = PgConnection::connect(&url).await.unwrap();
     // The writer's is the newest of those whose last word was that.
