@@ -164,6 +164,8 @@ async fn events_that_could_not_be_appended_come_again() {
     let store = open(&dir, &faults);
     let mut alice = Person::create(&*store, "alice", 1).await.unwrap();
     alice.post(&*store, "one").await.unwrap();
+    // Its event is written after the answer; from here on it is there.
+    store.checkpoint().await.unwrap();
     faults.set(Some(Fault::Full(".segment", 10)));
     let receipt = alice.post(&*store, "two").await.unwrap();
     let seen = store.events(Seq::ZERO, 10, 1 << 20).await.unwrap();
@@ -227,6 +229,8 @@ async fn a_checkpoint_never_passes_events_that_wait_for_space() {
     let store = open(&dir, &faults);
     let mut alice = Person::create(&*store, "alice", 1).await.unwrap();
     alice.post(&*store, "one").await.unwrap();
+    // Its event is written after the answer; from here on it is there.
+    store.checkpoint().await.unwrap();
     faults.set(Some(Fault::Full(".segment", 10)));
     let (posted, checkpoint) = tokio::join!(alice.post(&*store, "two"), store.checkpoint());
     let receipt = posted.unwrap();

@@ -54,10 +54,15 @@ async fn operate(config: Config, command: Command) -> Result<Exit> {
     Ok(exit)
 }
 
-/// Imports every file, also after one was refused; the exit code is that of the first refusal.
+/// Imports every file, also after one was refused, until the user wants no more; the exit code is that of the first refusal.
 async fn import_all(session: &Session, import: Import) -> Result<Exit> {
     let mut exit = Exit::Done;
-    for path in &import.files {
+    for (done, path) in import.files.iter().enumerate() {
+        if session.is_cancelled() {
+            let (files, left) = (import.files.len(), import.files.len() - done);
+            output::say(&format!("pds: given up: {left} of {files} files were not looked at, from {}", path.display()));
+            return Ok(if exit == Exit::Done { Exit::Unavailable } else { exit });
+        }
         let imported = import_one(session, path).await;
         if let Err(error) = imported.and_then(|outcome| output::print(&shown(&outcome, import.json))) {
             say(&error);
@@ -113,4 +118,24 @@ fn shown(outcome: &Outcome, json: bool) -> String {
 
 fn say(error: &Error) {
     output::say(&format!("pds: {error}"));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use conformance::{ManualClock, Model, Options};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn no_file_is_begun_once_the_user_wants_no_more() {
+        let options = Options { history_window_micros: 1, event_retention_micros: 1 };
+        let session = Session::over(Arc::new(Model::new(options, Arc::new(ManualClock::default()))));
+        // A name that nothing has is refused when it is looked at.
+        let import = || Import { files: vec!["/nothing/is/here.car".into(); 3], json: false };
+        assert_eq!(import_all(&session, import()).await.unwrap(), Exit::Refused);
+        session.cancel();
+        assert_eq!(import_all(&session, import()).await.unwrap(), Exit::Unavailable);
+    }
 }

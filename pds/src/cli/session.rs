@@ -61,6 +61,17 @@ impl Session {
         });
     }
 
+    /// As the interrupt does.
+    #[cfg(test)]
+    pub fn cancel(&self) {
+        self.cancelled.send_replace(true);
+    }
+
+    /// True once the user has asked for the end: what was not begun is not to be begun.
+    pub fn is_cancelled(&self) -> bool {
+        *self.cancelled.borrow()
+    }
+
     /// Does what is asked. `what` names it on the screen; `output` takes the bytes that it gives out.
     ///
     /// # Errors

@@ -7,6 +7,8 @@ use crate::error::XrpcError;
 /// The domain that RFC 2606 reserves for trying things out.
 const TEST: &str = ".test";
 const LOCAL: &str = "localhost";
+/// The shortest name that an account may have below the host's.
+const SHORTEST: &str = "a";
 
 /// The host's name, address and manner.
 #[derive(Debug, Clone)]
@@ -21,11 +23,12 @@ impl Host {
     /// From the configured name and the port that it listens on.
     ///
     /// # Errors
-    /// [`Reason::BadRequest`] for what is no host name.
+    /// [`Reason::BadRequest`] for what is no host name, or none below which a handle could stand.
     pub fn new(name: &str, port: u16, dev: bool) -> Result<Self> {
         let name = name.to_ascii_lowercase();
-        if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b)) {
-            let detail = format!("hostname: {name:?} is not a host name, without scheme and port");
+        if let Err(e) = format!("{SHORTEST}.{name}").parse::<Handle>() {
+            let detail =
+                format!("hostname: {name:?} is not a host name, without scheme and port, below which handles are: {e}");
             return Err(Error::new(Reason::BadRequest, detail));
         }
         let did = format!("did:web:{name}").parse::<Did>().map_err(|e| e.context("hostname"))?;
@@ -116,8 +119,19 @@ mod tests {
         assert_eq!((admit(&dev, "alice.test"), admit(&dev, "a.b.test")), (Ok(()), Ok(())));
         let local = Host::new("localhost", 7, false).unwrap();
         assert_eq!((admit(&local, "alice.test"), local.url()), (Ok(()), "http://localhost:7"));
-        for wrong in ["", "no spaces", "localhost:2583", "https://pds.example.com", "pds.example.com/"] {
-            assert!(Host::new(wrong, 1, false).is_err(), "{wrong:?}");
+    }
+
+    #[test]
+    fn what_no_handle_can_stand_below_is_no_host_name() {
+        let long = format!("{}.example.com", vec!["label"; 60].join("."));
+        let forms = ["", "no spaces", "localhost:2583", "https://pds.example.com", "pds.example.com/"];
+        let parts = [".", "pds.example.com.", ".example.com", "pds..com", "-pds.example.com", "127.0.0.1", "[::1]"];
+        for wrong in forms.into_iter().chain(parts).chain([&*long]) {
+            let said = Host::new(wrong, 1, false).expect_err(wrong);
+            assert!(said.reason() == Reason::BadRequest && said.detail().starts_with("hostname: "), "{said}");
+        }
+        for right in ["localhost", "PDS.Example.com", "xn--ls8h.example", "a-b.example"] {
+            Host::new(right, 1, false).unwrap();
         }
     }
 }
