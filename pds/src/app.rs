@@ -89,6 +89,16 @@ impl App {
         account.filter(|account| !is_awaited(account)).ok_or_else(|| not_found(did.as_str()))
     }
 
+    /// True if an account that was read before is there yet. Its DID may have been given up meanwhile, and be somebody
+    /// else's by now.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn has_still(&self, account: &Account) -> backend_api::Result<bool> {
+        let now = self.backend.account(&AccountName::Did(account.did.clone())).await?;
+        Ok(now.is_some_and(|now| now.id == account.id))
+    }
+
     /// The account that a handle or DID names, whatever its status.
     ///
     /// # Errors

@@ -23,10 +23,12 @@ impl FromRequestParts<Arc<App>> for Bearer {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, XrpcError> {
         let claims = claims(parts, app, Scope::Access)?.ok_or_else(missing)?;
+        // Read first: a session that is open afterwards is this account's, and not of one that had the DID before.
+        let account = app.account(&claims.sub).await;
         if !session::is_open(&*app.backend, &claims).await? {
             return Err(XrpcError::bad("ExpiredToken", "the session has ended"));
         }
-        Ok(Self(app.account(&claims.sub).await?))
+        Ok(Self(account?))
     }
 }
 

@@ -65,6 +65,10 @@ pub async fn write(
         let Some(state) = app.backend.repo(&account.did, At::Head).await? else {
             return Err(XrpcError::bad("RepoNotFound", format!("{} has no repo yet", account.did)));
         };
+        // A request may wait for its body or its turn. Whoever takes the DID after this was asked has another head.
+        if !app.has_still(account).await? {
+            return Err(XrpcError::bad("ExpiredToken", "the account that the token is for was deleted"));
+        }
         if swap_commit.is_some_and(|cid| cid != state.head.cid) {
             return Err(XrpcError::bad("InvalidSwap", format!("swapCommit: the head is {}", state.head.cid)));
         }

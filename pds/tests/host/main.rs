@@ -17,6 +17,7 @@ mod sessions;
 mod several;
 mod status;
 mod support;
+mod turnover;
 
 #[test]
 fn everything_once_more_on_postgres() {

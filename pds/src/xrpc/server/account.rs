@@ -92,13 +92,20 @@ pub(super) struct DeleteAccount {
 /// host sends none.
 pub(super) async fn delete(State(app): State<Arc<App>>, Input(input): Input<DeleteAccount>) -> Result<(), XrpcError> {
     let did: Did = input.did.parse()?;
+    let wrong = || XrpcError::unauthorized("AuthenticationRequired", "invalid did or password");
     let account = app.backend.account(&AccountName::Did(did.clone())).await?;
-    let stored = account.and_then(|account| account.password_hash);
-    if !app.passwords.verify(input.password, stored).await? {
-        return Err(XrpcError::unauthorized("AuthenticationRequired", "invalid did or password"));
+    let stored = account.as_ref().and_then(|account| account.password_hash.clone());
+    let right = app.passwords.verify(input.password, stored).await?;
+    let account = account.filter(|_| right).ok_or_else(wrong)?;
+    // Meanwhile the DID may have become somebody else's, whose key is another one.
+    let key = app.backend.row(&Keypair::row_key(&did)).await?;
+    if !app.has_still(&account).await? {
+        return Err(wrong());
     }
+    let key = key.map(|row| Op::DeleteRow { key: row.key, expect: Expect::Body(row.body) });
     loop {
-        let ops = vec![Op::DeleteAccount, Op::Emit(Announce::Account)];
+        let mut ops: Vec<Op> = key.iter().cloned().collect();
+        ops.extend([Op::DeleteAccount, Op::Emit(Announce::Account)]);
         let deletion = Mutation { did: did.clone(), key: env::idempotency_key(), ops, blocks: Vec::new() };
         match app.apply(deletion).await {
             // More sessions than go at once.

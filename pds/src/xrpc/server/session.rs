@@ -32,13 +32,16 @@ pub(super) async fn create(
     };
     let stored = account.as_ref().and_then(|account| account.password_hash.clone());
     let right = app.passwords.verify(input.password, stored).await?;
-    let Some(account) = account.filter(|_| right) else {
-        return Err(XrpcError::unauthorized("AuthenticationRequired", "invalid identifier or password"));
-    };
+    let wrong = || XrpcError::unauthorized("AuthenticationRequired", "invalid identifier or password");
+    let account = account.filter(|_| right).ok_or_else(wrong)?;
     if matches!(account.status, AccountStatus::Takendown | AccountStatus::Suspended) {
         return Err(XrpcError::unauthorized("AccountTakedown", "the account has been taken down"));
     }
     let issued = session::create(&app, &account.did).await?;
+    // While the password was looked at, the DID may have become somebody else's. Then nobody hears of this session.
+    if !app.has_still(&account).await? {
+        return Err(wrong());
+    }
     Ok(Json(with_tokens(profile(&app, &account).await?, &issued)))
 }
 

@@ -19,6 +19,9 @@ pub(super) async fn activate(State(app): State<Arc<App>>, Bearer(account): Beare
     owners_own(&account)?;
     // Consumers dropped the repo when it was switched off; #sync tells them where it stands. No commit may come between.
     let _turn = app.turns.take(&account.did).await;
+    if !app.has_still(&account).await? {
+        return Err(XrpcError::bad("ExpiredToken", "the account that the token is for was deleted"));
+    }
     let mut ops = vec![
         Op::SetStatus(AccountStatus::Active),
         Op::Emit(Announce::Account),
