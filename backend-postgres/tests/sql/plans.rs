@@ -202,7 +202,7 @@ async fn a_large_account_among_small_ones_costs_no_more_than_what_is_asked() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     for naive in [
-        "SELECT cid FROM blocks WHERE repo = $1 AND cid = ANY ($2)",
+        "SELECT cid FROM blocks WHERE repo = $1 AND refs = ANY ($2)",
         "SELECT u.cid FROM blob_uses AS u WHERE u.repo = $1 AND NOT EXISTS \
          (SELECT FROM blobs AS b WHERE b.account = $2 AND b.cid = u.cid)",
         "SELECT path FROM records WHERE repo = $1 ORDER BY cid LIMIT $2",
