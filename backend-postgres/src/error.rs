@@ -67,8 +67,8 @@ pub(crate) fn failed(what: &str, e: &sqlx::Error) -> Error {
         (sqlx::Error::PoolTimedOut, _) => Reason::Overloaded,
         // disk_full
         (_, Some("53100")) => Reason::StorageFull,
-        // out_of_memory, too_many_connections, query_canceled (the statement timeout)
-        (_, Some("53200" | "53300" | "57014")) => Reason::Overloaded,
+        // transaction_timeout, out_of_memory, too_many_connections, query_canceled (the statement timeout)
+        (_, Some("25P04" | "53200" | "53300" | "57014")) => Reason::Overloaded,
         // data_corrupted, index_corrupted
         (_, Some("XX001" | "XX002")) => Reason::DataCorrupt,
         (e, _) if is_queue_full(e) => Reason::Overloaded,

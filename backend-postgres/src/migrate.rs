@@ -9,6 +9,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _};
 
 use crate::error::unprepared;
+use crate::shared::take_as_long_as_it_takes;
 use crate::types::Columns as _;
 
 /// What a name of the server's may have (`NAMEDATALEN`, less its zero).
@@ -65,6 +66,7 @@ pub async fn migrate(connection: &mut PgConnection, migrations: &[Migration]) ->
         .execute(&mut *transaction)
         .await
         .map_err(|e| unprepared("migrate", &e))?;
+    take_as_long_as_it_takes(&mut transaction).await.map_err(|e| unprepared("migrate", &e))?;
     tracing::info!("the schema is brought forward when nobody else is at that");
     sqlx::query("LOCK TABLE migrations IN SHARE ROW EXCLUSIVE MODE")
         .execute(&mut *transaction)

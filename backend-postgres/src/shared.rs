@@ -224,6 +224,13 @@ pub(crate) async fn connect(options: &PgConnectOptions) -> sqlx::Result<PgConnec
     tokio::time::timeout(CONNECT_TIMEOUT, connecting).await.unwrap_or_else(|_| Err(silent()))
 }
 
+/// Lifts the time that a transaction may take for the one that has begun. Servers before 17 know of none, so it cannot be a
+/// setting of the connection.
+pub(crate) async fn take_as_long_as_it_takes(connection: &mut PgConnection) -> sqlx::Result<()> {
+    let sql = "SELECT set_config(name, '0', true) FROM pg_catalog.pg_settings WHERE name = 'transaction_timeout'";
+    sqlx::query(sql).execute(connection).await.map(drop)
+}
+
 /// Refuses a server that takes no writes, such as one that was demoted while the name still leads to it: what it shows may be
 /// of before what was acknowledged.
 pub(crate) async fn takes_writes(connection: &mut PgConnection) -> sqlx::Result<()> {

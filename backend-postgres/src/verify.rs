@@ -15,7 +15,7 @@ use tokio::sync::Mutex;
 use crate::attend::Attended;
 use crate::decode;
 use crate::error::failed;
-use crate::shared::Shared;
+use crate::shared::{Shared, take_as_long_as_it_takes};
 use crate::sql::Query;
 use crate::types::{Columns as _, cid_bytes, corrupt, signed};
 
@@ -34,6 +34,7 @@ pub(crate) async fn verify(shared: &Shared, level: VerifyLevel) -> Result<Verify
     let (attended, mut connection) = shared.connect_to_read().await.map_err(fail)?;
     let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
     let mut transaction = attended.during(connection.begin_with(begin)).await.map_err(fail)?;
+    attended.during(take_as_long_as_it_takes(&mut transaction)).await.map_err(fail)?;
     let state = State { attended, connection: Mutex::new(&mut transaction) };
     let mut verifier = Verifier { state: &state, level, report: VerifyReport::default() };
     let mut after = String::new();

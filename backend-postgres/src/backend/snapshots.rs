@@ -13,6 +13,7 @@ use super::firehose::event;
 use crate::attend::Attended;
 use crate::decode;
 use crate::error::failed;
+use crate::shared::take_as_long_as_it_takes;
 use crate::types::{Columns as _, corrupt};
 
 /// Items that are read ahead of who consumes them.
@@ -109,6 +110,7 @@ async fn read(
     let fail = |e| failed("read a snapshot", &e);
     let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
     let mut transaction = attended.during(connection.begin_with(begin)).await.map_err(fail)?;
+    attended.during(take_as_long_as_it_takes(&mut transaction)).await.map_err(fail)?;
     let asked = sqlx::query("SELECT pos FROM store ORDER BY turn DESC LIMIT 1").fetch_one(&mut *transaction);
     let row = attended.during(asked).await.map_err(fail)?;
     if begun.send(row.pos(0)?).is_err() {

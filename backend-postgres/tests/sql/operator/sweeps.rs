@@ -32,6 +32,15 @@ async fn a_step_ends_few_things_however_little_there_is_of_each() {
     store.close().await.unwrap();
 }
 
+/// A server can be told to from version 17 on.
+async fn limit_transactions(connection: &mut PgConnection, database: &str, time: &str) {
+    let known = "SELECT 1 FROM pg_settings WHERE name = 'transaction_timeout'";
+    if sqlx::query(known).fetch_optional(&mut *connection).await.unwrap().is_some() {
+        let set = format!("ALTER DATABASE {database} SET transaction_timeout = '{time}'");
+        sqlx::query(AssertSqlSafe(set)).execute(connection).await.unwrap();
+    }
+}
+
 /// Who reads a copy slowly is no idle client, whatever an operator has set for those.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copy_may_be_read_slowly() {
@@ -58,6 +67,7 @@ async fn a_copy_may_be_read_slowly() {
         let mutation = backend_api::Mutation { did, key: key(2 + n as u8), ops: ops.to_vec(), blocks: Vec::new() };
         backend_api::Writes::apply(&*store, mutation).await.unwrap();
     }
+    limit_transactions(&mut connection, name, "900ms").await;
     let mut items = store.snapshot().await.unwrap().items;
     items.next().await.unwrap().unwrap();
     sqlx::query("SELECT pg_sleep(1)").execute(&mut connection).await.unwrap();
