@@ -40,23 +40,52 @@ pub(crate) struct Looked {
     bytes: i64,
 }
 
+/// What is due. What cannot be read of one part holds up none of the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    History,
+    Sweeps,
+    Rows,
+    Events,
+}
+
+impl Part {
+    fn name(self) -> &'static str {
+        match self {
+            Self::History => "the past of mutations",
+            Self::Sweeps => "what became invisible",
+            Self::Rows => "rows that expired",
+            Self::Events => "events past their retention",
+        }
+    }
+}
+
+const PARTS: [Part; 4] = [Part::History, Part::Sweeps, Part::Rows, Part::Events];
+
+/// Which parts a sweep is done with, and which it is at.
+#[derive(Default)]
+struct Parts {
+    held: Vec<Part>,
+    at: Option<Part>,
+}
+
 /// Forgets up to `budget` entries, and looks at hardly more. A step that fails for a reason that may pass is made again, as a
 /// write is.
 pub(crate) async fn sweep(shared: &Shared, budget: usize) -> Result<SweepReport> {
     shared.is_open()?;
     let watch = Stopwatch::start();
     let mut report = SweepReport::default();
-    let (mut connection, mut looks) = (None, 0);
+    let (mut connection, mut looks, mut parts) = (None, 0, Parts::default());
     loop {
-        let forgotten = report.blocks + report.entries + report.rows + report.events;
+        let forgotten = forgotten_by(&report);
         let left = budget.saturating_sub(usize::try_from(forgotten).unwrap_or(usize::MAX));
         let mut after = report.clone();
-        match attempt(shared, &mut connection, left.min(STEP), &mut after).await {
+        match attempt(shared, &mut connection, left.min(STEP), &mut parts, &mut after).await {
             Ok(step) => {
                 report = after;
                 looks += step.looks;
                 // Who is told that more is left is told that something went.
-                let has_worked = looks >= budget.max(STEP) && report != SweepReport::default();
+                let has_worked = looks >= budget.max(STEP) && forgotten_by(&report) > 0;
                 if step.done || left == 0 || has_worked {
                     report.done = step.done;
                     return Ok(report);
@@ -67,22 +96,35 @@ pub(crate) async fn sweep(shared: &Shared, budget: usize) -> Result<SweepReport>
                 shared.is_open()?;
                 tokio::time::sleep(PAUSE).await;
             }
-            Err(e) => return Err(e),
+            Err(e) => {
+                let is_of_part = matches!(e.reason(), Reason::DataCorrupt | Reason::ReadFailed | Reason::StorageFull);
+                let Some(part) = parts.at.filter(|_| is_of_part) else { return Err(e) };
+                tracing::error!(error = %e, "{} stands still", part.name());
+                parts.held.push(part);
+                report.held.push(format!("{} stands still: {e}", part.name()));
+                connection = None;
+            }
         }
     }
+}
+
+fn forgotten_by(report: &SweepReport) -> u64 {
+    report.blocks + report.entries + report.rows + report.events
 }
 
 async fn attempt(
     shared: &Shared,
     connection: &mut Option<PgConnection>,
     budget: usize,
+    parts: &mut Parts,
     report: &mut SweepReport,
 ) -> Result<Step> {
+    parts.at = None;
     let connection = match connection {
         Some(connection) => connection,
         none => none.insert(shared.connect_to_lock().await.map_err(fail)?),
     };
-    shared.in_time(STATEMENTS_MAX, step(shared, connection, budget, report)).await.map_err(fail)?
+    shared.in_time(STATEMENTS_MAX, step(shared, connection, budget, parts, report)).await.map_err(fail)?
 }
 
 /// What one transaction did.
@@ -94,10 +136,16 @@ struct Step {
 }
 
 /// One transaction.
-async fn step(shared: &Shared, connection: &mut PgConnection, budget: usize, report: &mut SweepReport) -> Result<Step> {
+async fn step(
+    shared: &Shared,
+    connection: &mut PgConnection,
+    budget: usize,
+    parts: &mut Parts,
+    report: &mut SweepReport,
+) -> Result<Step> {
     let mut transaction = connection.begin().await.map_err(fail)?;
     let store = Position::lock(&mut transaction).await.map_err(|e| e.into_error("lock the store's row"))?;
-    store.open_to(shared.epoch)?;
+    store.open_to(shared.opened)?;
     let now = shared.options.clock.now().max(store.floor());
     let before = report.clone();
     let mut sweeper = Sweeper {
@@ -111,7 +159,7 @@ async fn step(shared: &Shared, connection: &mut PgConnection, budget: usize, rep
         report,
     };
     let looks = sweeper.looks;
-    let done = sweeper.all(shared.options.history_window_us, shared.options.event_retention_us).await?;
+    let done = sweeper.all(parts, shared.options.history_window_us, shared.options.event_retention_us).await?;
     let step = Step { done, looks: looks - sweeper.looks };
     let (looked, has_moved) = (sweeper.looked, sweeper.has_moved);
     let (after, swept_pos, oldest) = (sweeper.report.clone(), sweeper.store.swept_pos, sweeper.store.oldest);
@@ -157,26 +205,26 @@ struct Sweeper<'a> {
 
 impl Sweeper<'_> {
     /// All that is due, as far as the budget goes. False if some of it may be left.
-    async fn all(&mut self, history_window_us: u64, event_retention_us: u64) -> Result<bool> {
-        if let Some(cutoff) = self.now.0.checked_sub(history_window_us).map(Micros)
-            && !self.history(cutoff).await?
-        {
-            return Ok(false);
+    async fn all(&mut self, parts: &mut Parts, history_window_us: u64, event_retention_us: u64) -> Result<bool> {
+        let now = self.now.0;
+        let past = |window_us| now.checked_sub(window_us).map(Micros);
+        let (history, events) = (past(history_window_us), past(event_retention_us));
+        let mut is_done = true;
+        for part in PARTS.into_iter().filter(|part| !parts.held.contains(part)) {
+            parts.at = Some(part);
+            is_done = match (part, history, events) {
+                (Part::History, Some(cutoff), _) => self.history(cutoff).await?,
+                (Part::Sweeps, cutoff, _) => self.sweeps(cutoff).await?,
+                (Part::Rows, ..) => self.rows().await?,
+                (Part::Events, _, Some(cutoff)) => self.events(cutoff).await?,
+                (Part::History | Part::Events, ..) => true,
+            };
+            if !is_done {
+                break;
+            }
         }
-        let cutoff = self.now.0.checked_sub(history_window_us).map(Micros);
-        if !self.sweeps(cutoff).await? {
-            return Ok(false);
-        }
-        let expired =
-            sqlx::query(include_str!("../sql/sweep_rows.sql")).bind(Time(self.now)).bind(self.left as i64 + 1);
-        let due = expired.fetch_all(&mut *self.connection).await.map_err(fail)?;
-        if !self.rows(&due).await? {
-            return Ok(false);
-        }
-        match self.now.0.checked_sub(event_retention_us) {
-            Some(cutoff) => self.events(Micros(cutoff)).await,
-            None => Ok(true),
-        }
+        parts.at = None;
+        Ok(is_done)
     }
 
     /// What mutations left behind: replaced blocks and commits, receipts. False if the budget ended before them.
@@ -351,8 +399,11 @@ impl Sweeper<'_> {
         Ok(self.left > 0)
     }
 
-    /// Deletes rows that were found to be expired, one more of which was looked for than may go.
-    async fn rows(&mut self, due: &[PgRow]) -> Result<bool> {
+    /// Rows that are expired, one more of which is looked for than may go.
+    async fn rows(&mut self) -> Result<bool> {
+        let expired =
+            sqlx::query(include_str!("../sql/sweep_rows.sql")).bind(Time(self.now)).bind(self.left as i64 + 1);
+        let due = expired.fetch_all(&mut *self.connection).await.map_err(fail)?;
         let some = &due[..due.len().min(self.left)];
         if !some.is_empty() {
             let kinds = some.iter().map(|row| row.number(0).map(|kind| kind as i16)).collect::<Result<Vec<_>>>()?;

@@ -80,3 +80,28 @@ async fn a_copy_may_be_read_slowly() {
     drop(items);
     store.close().await.unwrap();
 }
+
+/// One damaged row would otherwise fill the disk with all that is due.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_read_holds_up_nothing_else() {
+    if !available() {
+        return;
+    }
+    let database = Database::create().await;
+    let store = Postgres::open(Options::new(database.url())).await.unwrap();
+    let mut connection = PgConnection::connect(&database.url()).await.unwrap();
+    let damage = "INSERT INTO mutations (pos, did, key, digest, at, first_seq, events, released)
+                  VALUES (1, 'did:plc:alice', decode(repeat('01', 16), 'hex'), 0, '1970-01-02', 0, 0, '\\x00');
+                  INSERT INTO rows (kind, key, expires_at, body) VALUES (17, '\\x01', '1970-01-02', '');
+                  INSERT INTO sweeps (kind, id, pos, since) VALUES (1, 7, 0, '1970-01-02');
+                  INSERT INTO events (seq, at, frame) VALUES (1, '1970-01-02', ''), (2, '1970-01-02', '');
+                  UPDATE store SET turn = turn + 1, pos = 1, seq = 2";
+    sqlx::raw_sql(damage).execute(&mut connection).await.unwrap();
+    let report = store.sweep(1_000).await.unwrap();
+    assert_eq!((report.done, report.entries, report.rows, report.events), (true, 1, 1, 1), "{report:?}");
+    assert!(report.held.len() == 1 && report.held[0].contains("mutations.released"), "{report:?}");
+    sqlx::raw_sql("UPDATE mutations SET released = NULL").execute(&mut connection).await.unwrap();
+    let report = store.sweep(1_000).await.unwrap();
+    assert_eq!((report.done, report.entries, report.held), (true, 1, vec![]));
+    store.close().await.unwrap();
+}
