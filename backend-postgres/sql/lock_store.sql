@@ -1,4 +1,4 @@
-SELECT turn, epoch, writable, pos, seq, at, swept_at, swept_pos, changes_after, oldest
+SELECT turn, epoch, writable, pos, seq, at, swept_at, swept_pos, changes_after, oldest, id
 FROM store
 ORDER BY turn DESC LIMIT 1
 FOR UPDATE

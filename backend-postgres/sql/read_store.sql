@@ -1,1 +1,1 @@
-SELECT turn, epoch, writable, pos, seq, at, swept_at, swept_pos, changes_after, oldest FROM store ORDER BY turn DESC LIMIT 1
+SELECT turn, epoch, writable, pos, seq, at, swept_at, swept_pos, changes_after, oldest, id FROM store ORDER BY turn DESC LIMIT 1

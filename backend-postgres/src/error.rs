@@ -65,6 +65,8 @@ pub(crate) fn failed(what: &str, e: &sqlx::Error) -> Error {
     let reason = match (e, code.as_deref()) {
         (sqlx::Error::PoolClosed, _) => Reason::Closed,
         (sqlx::Error::PoolTimedOut, _) => Reason::Overloaded,
+        // The only row without which nothing can be done is that of the store.
+        (sqlx::Error::RowNotFound, _) => Reason::DataCorrupt,
         // disk_full
         (_, Some("53100")) => Reason::StorageFull,
         // transaction_timeout, out_of_memory, too_many_connections, query_canceled (the statement timeout)
@@ -88,6 +90,7 @@ pub(crate) fn failed(what: &str, e: &sqlx::Error) -> Error {
     };
     // What was refused may be a password in the wrong place.
     let said = match code.as_deref() {
+        None if matches!(e, sqlx::Error::RowNotFound) => "the table `store` has no row".into(),
         Some("28P01") => "the server refuses the password".into(),
         Some("3D000") => "the server has no database of that name".into(),
         Some(code) if code.starts_with("28") => {
@@ -103,8 +106,8 @@ pub(crate) fn failed(what: &str, e: &sqlx::Error) -> Error {
 pub(crate) fn unprepared(what: &str, e: &sqlx::Error) -> Error {
     let error = failed(what, e);
     let (reason, hint) = match code(e).as_deref() {
-        // insufficient_privilege
-        Some("42501") => (Reason::BadRequest, "give the user the schema, or the right to create it"),
+        // insufficient_privilege; invalid_schema_name: one that may not be used is passed over
+        Some("42501" | "3F000") => (Reason::BadRequest, "give the user the schema, or the right to create it"),
         // duplicate_prepared_statement: a pooler's; undefined_function: an older server
         Some("42P05" | "42883") => return error,
         // syntax_error_or_access_rule_violation: no such column, or another table of the name

@@ -17,7 +17,7 @@ use crate::silence::Silence;
 use crate::sql::Query;
 use crate::sweep::Looked;
 use crate::types::Columns as _;
-use crate::write::{Failed, Queue};
+use crate::write::{Failed, Opened, Queue};
 
 /// Between attempts. A restarted server leaves as many dead connections as the pool has.
 const DELAY_MIN: Duration = Duration::from_millis(1);
@@ -51,8 +51,8 @@ pub(crate) struct Shared {
     pub head: Head,
     pub counters: Counters,
     pub silence: Arc<Silence>,
-    /// The write fence that the store was opened under.
-    pub epoch: i64,
+    /// The store that was opened, and its write fence.
+    pub opened: Opened,
     /// Where processes over the same tables wake each other.
     pub channel: String,
     pub stopped: Mutex<Option<Error>>,

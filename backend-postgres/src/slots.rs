@@ -9,7 +9,7 @@ use sqlx::postgres::PgConnection;
 use crate::backend::Postgres;
 use crate::sql::Query;
 use crate::types::{Columns as _, Time, signed};
-use crate::write::{Failed, Position};
+use crate::write::{Failed, Opened, Position};
 
 /// Changes deleted by one statement.
 const DELETED_MAX: i64 = 1_000;
@@ -25,12 +25,12 @@ fn check_name(name: &str) -> Result<()> {
 }
 
 /// Registers a slot, if it is not there: from its position on every mutation is recorded. A slot is not registered over a
-/// fence; without an epoch, over one that is raised.
+/// fence; by who opens the store, over one that is raised.
 pub(crate) async fn register(
     connection: &mut PgConnection,
     name: &str,
     now: Micros,
-    epoch: Option<i64>,
+    opened: Option<Opened>,
 ) -> Result<Pos, Failed> {
     check_name(name)?;
     let mut transaction = connection.begin().await?;
@@ -40,7 +40,7 @@ pub(crate) async fn register(
     if let Some(row) = there? {
         return Ok(row.pos(0)?);
     }
-    store.open_to(epoch.unwrap_or(store.epoch))?;
+    store.open_to(opened.unwrap_or(store.opened))?;
     let sql = "INSERT INTO slots (name, pos, created_at) VALUES ($1, $2, $3)";
     let insert = sqlx::query(sql).bind(name).bind(signed(store.pos.0)).bind(Time(now));
     insert.execute(&mut *transaction).await?;
@@ -57,10 +57,10 @@ impl Postgres {
     /// # Errors
     /// [`Reason::Closed`] over a fence, if the slot is not there yet, and of a store that is closed; those of the database.
     pub async fn register_slot(&self, name: &str) -> Result<Pos> {
-        let (now, epoch) = (self.shared.options.clock.now(), Some(self.shared.epoch));
+        let (now, opened) = (self.shared.options.clock.now(), Some(self.shared.opened));
         let attempt = || async {
             let mut connection = self.shared.connect_to_lock().await?;
-            self.shared.in_time(STATEMENTS, register(&mut connection, name, now, epoch)).await?
+            self.shared.in_time(STATEMENTS, register(&mut connection, name, now, opened)).await?
         };
         self.shared.again("register a slot of the change feed", attempt).await
     }
@@ -115,7 +115,7 @@ impl Postgres {
     ) -> Result<bool, Failed> {
         let mut transaction = connection.begin().await?;
         let store = Position::lock(&mut transaction).await?;
-        store.open_to(self.shared.epoch)?;
+        store.open_to(self.shared.opened)?;
         if change.execute(&mut *transaction).await?.rows_affected() == 0 {
             return Ok(may_be_done.load(Ordering::Relaxed));
         }

@@ -103,7 +103,7 @@ impl Postgres {
             head,
             counters: Counters::default(),
             silence,
-            epoch: position.epoch,
+            opened: position.opened,
             channel,
             stopped: Mutex::new(None),
             looked: Mutex::default(),

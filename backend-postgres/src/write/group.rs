@@ -12,7 +12,7 @@ use sqlx::postgres::PgConnection;
 use super::fold::Fold;
 use super::load::{Failed, load};
 use super::overlay::Overlay;
-use super::position::Position;
+use super::position::{Opened, Position};
 use super::save::{has_others, save_group, save_others};
 use super::wanted::{Wanted, looks};
 use crate::clock::Clock;
@@ -64,7 +64,7 @@ pub(super) struct Maker<'a> {
     pub overlay: &'a mut Overlay,
     /// Where the store stood after this process' last write; `None` after a failure.
     pub known: Option<Position>,
-    pub epoch: i64,
+    pub opened: Opened,
     pub clock: &'a dyn Clock,
     /// The channel on which the other processes are woken, if they are.
     pub wakes: Option<&'a str>,
@@ -92,7 +92,7 @@ impl Maker<'_> {
         if fold.taken.is_empty() {
             // Refusals are as good as what they were made on.
             let now = Position::read(connection).await?;
-            let is_good = now.is_at(&known) && now.epoch == self.epoch;
+            let is_good = now.is_at(&known) && now.opened == self.opened;
             return Ok(if is_good { Made::Done(answers, known) } else { Made::Raced });
         }
         let is_saved = if has_others(self.overlay, &fold) {
@@ -118,7 +118,7 @@ impl Maker<'_> {
         let mut transaction = connection.begin().await?;
         allow_upload(&mut transaction, bytes(group)).await?;
         let known = Position::lock(&mut transaction).await?;
-        known.open_to(self.epoch)?;
+        known.open_to(self.opened)?;
         let (answers, fold, after) = self.plan(&mut transaction, known, group).await?;
         if fold.taken.is_empty() && !self.must_turn {
             transaction.rollback().await?;

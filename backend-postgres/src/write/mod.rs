@@ -12,6 +12,6 @@ mod wanted;
 mod writer;
 
 pub(crate) use load::Failed;
-pub(crate) use position::Position;
+pub(crate) use position::{Opened, Position};
 pub(crate) use queue::{Job, Queue};
 pub(crate) use writer::Writer;

@@ -7,12 +7,19 @@ use sqlx::postgres::{PgConnection, PgRow};
 use super::load::Failed;
 use crate::types::{Columns as _, corrupt};
 
+/// Which store was opened, and under which write fence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Opened {
+    pub id: [u8; 16],
+    pub epoch: i64,
+}
+
 /// The row of `store`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Position {
     /// Counts the transactions that changed anything.
     pub turn: i64,
-    pub epoch: i64,
+    pub opened: Opened,
     pub writable: bool,
     /// The newest mutation.
     pub pos: Pos,
@@ -45,9 +52,10 @@ impl Position {
     }
 
     fn decode(row: &PgRow) -> Result<Self> {
+        let id = row.bytes(10)?.try_into().map_err(|_| corrupt("store.id has not 16 bytes"))?;
         Ok(Self {
             turn: row.try_get(0).map_err(corrupt)?,
-            epoch: row.try_get(1).map_err(corrupt)?,
+            opened: Opened { id, epoch: row.try_get(1).map_err(corrupt)? },
             writable: row.try_get(2).map_err(corrupt)?,
             pos: row.pos(3)?,
             seq: row.seq(4)?,
@@ -61,14 +69,19 @@ impl Position {
 
     /// True if the store has not moved since, also not to the same turn by another way.
     pub fn is_at(&self, known: &Self) -> bool {
-        let place = |of: &Self| (of.turn, of.epoch, of.pos, of.seq, of.at);
+        let place = |of: &Self| (of.turn, of.opened, of.pos, of.seq, of.at);
         place(self) == place(known)
     }
 
-    /// Refuses if somebody has raised the fence since the store was opened under `epoch`.
-    pub fn open_to(&self, epoch: i64) -> Result<()> {
-        let why = if self.epoch != epoch {
-            format!("it was opened under epoch {epoch}, and the database has {}: open it again", self.epoch)
+    /// Refuses if somebody has raised the fence since the store was opened, or has put another one in its place.
+    pub fn open_to(&self, opened: Opened) -> Result<()> {
+        if self.opened.id != opened.id {
+            let detail = "the database has another store now; nothing was written: open it again";
+            return Err(Error::new(Reason::WrongStore, detail));
+        }
+        let (epoch, now) = (opened.epoch, self.opened.epoch);
+        let why = if now != epoch {
+            format!("it was opened under epoch {epoch}, and the database has {now}: open it again")
         } else if !self.writable {
             "the database takes no writes until its fence is lowered".to_owned()
         } else {

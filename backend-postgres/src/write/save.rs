@@ -31,7 +31,7 @@ pub(super) async fn save_group(
         .bind(signed(after.pos.0))
         .bind(signed(after.seq.get()))
         .bind(Time(after.at))
-        .bind(before.epoch)
+        .bind(before.opened.epoch)
         .bind(blocks.repos)
         .bind(blocks.cids)
         .bind(blocks.deltas)

@@ -182,7 +182,7 @@ impl Writer {
         let mut maker = Maker {
             overlay: &mut self.overlay,
             known: self.known,
-            epoch: shared.epoch,
+            opened: shared.opened,
             clock: &*shared.options.clock,
             wakes: wakes.then_some(&shared.channel),
             must_turn: self.must_turn,

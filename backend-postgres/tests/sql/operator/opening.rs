@@ -155,3 +155,73 @@ async fn a_database_that_takes_no_writes_is_told_at_the_opening() {
     assert_eq!(error.reason(), Reason::ReadFailed, "{error}");
     assert!(error.detail().contains("takes no writes"), "{error}");
 }
+
+/// The tables may be somebody else's, who lets the store's user read and write them, and nothing more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_needs_no_more_than_to_read_and_write() {
+    if !available() {
+        return;
+    }
+    let database = crate::common::database().await;
+    let mut connection = PgConnection::connect(&database.url()).await.unwrap();
+    let role = format!("{}_user", database.name());
+    let run = async |connection: &mut PgConnection, sql: &str| {
+        let sql = sql.replace("{role}", &role).replace("{name}", database.name());
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await.unwrap();
+    };
+    run(&mut connection, "CREATE ROLE {role} LOGIN PASSWORD 'right'; REVOKE ALL ON SCHEMA public FROM PUBLIC").await;
+    let admin = database.url();
+    let place = admin.split_once("://").map_or("", |(_, rest)| rest.rsplit_once('@').map_or(rest, |(_, place)| place));
+    let url = format!("postgres://{role}:right@{place}");
+    let error = refused(Options::new(&url)).await;
+    assert_eq!(error.reason(), Reason::BadRequest, "{error}");
+    assert!(error.detail().contains("give the user the schema"), "{error}");
+    let grant = "GRANT USAGE ON SCHEMA public TO {role}; \
+                 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}";
+    run(&mut connection, grant).await;
+    let store = Postgres::open(Options::new(&url)).await.unwrap();
+    let mutation = backend_api::Mutation {
+        did: conformance::scene::did("alice"),
+        key: backend_api::IdempotencyKey([1; 16]),
+        ops: vec![conformance::create_account("alice")],
+        blocks: Vec::new(),
+    };
+    backend_api::Writes::apply(&*store, mutation).await.unwrap();
+    store.register_slot("reader").await.unwrap();
+    store.sweep(10).await.unwrap();
+    assert_eq!(store.verify(backend_api::VerifyLevel::Deep).await.unwrap().problems, Vec::<String>::new());
+    store.close().await.unwrap();
+    run(&mut connection, "DROP OWNED BY {role}; DROP ROLE {role}").await;
+}
+
+/// Its numbers begin anew: who follows one of them would be given those of the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_in_place_of_the_one_that_was_opened_is_not_written_to() {
+    if !available() {
+        return;
+    }
+    let database = crate::common::database().await;
+    let store = Postgres::open(Options::new(database.url())).await.unwrap();
+    let mut connection = PgConnection::connect(&database.url()).await.unwrap();
+    let write = |n: u8| {
+        let mutation = backend_api::Mutation {
+            did: conformance::scene::did(&format!("user{n}")),
+            key: backend_api::IdempotencyKey([n; 16]),
+            ops: vec![conformance::create_account(&format!("user{n}"))],
+            blocks: Vec::new(),
+        };
+        backend_api::Writes::apply(&*store, mutation)
+    };
+    write(1).await.unwrap();
+    sqlx::raw_sql("DELETE FROM store").execute(&mut connection).await.unwrap();
+    let error = write(2).await.unwrap_err();
+    assert_eq!(error.reason(), Reason::DataCorrupt, "{error}");
+    sqlx::raw_sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public").execute(&mut connection).await.unwrap();
+    let new = Postgres::open(Options::new(database.url())).await.unwrap();
+    for refused in [write(3).await.map(drop), store.sweep(10).await.map(drop), store.register_slot("a").await.map(drop)]
+    {
+        assert_eq!(refused.map_err(|e| e.reason()), Err(Reason::WrongStore));
+    }
+    assert_eq!(backend_api::Changes::position(&*new).await.unwrap(), backend_api::Pos(0));
+    assert!(store.stats().await.unwrap().stopped.is_some_and(|why| why.contains("another store")));
+}
