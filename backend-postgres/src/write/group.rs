@@ -21,6 +21,11 @@ use crate::shared::allow_upload;
 /// Rounds of loading and planning one mutation. Each loads what the one before missed; a mutation names no more keys.
 const ROUNDS_MAX: usize = 100_000;
 
+/// Bytes of bodies that are loaded for all of a group before it is planned.
+const BODIES_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// When plans have loaded as many bytes of rows besides, the group ends: what a mutation takes is not counted where it waits.
+const LOADED_BYTES_MAX: usize = 16 * 1024 * 1024;
+
 /// How a group is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mode {
@@ -32,7 +37,7 @@ pub(super) enum Mode {
 
 /// What became of a group.
 pub(super) enum Made {
-    /// Its answers hold. What the store stands at now, if this process knows.
+    /// Its answers hold, of all of it or of the first of it. What the store stands at now.
     Done(Vec<Result<Receipt>>, Position),
     /// Somebody else wrote: nothing was changed, and nothing of it counts.
     Raced,
@@ -97,7 +102,7 @@ impl Maker<'_> {
         }
         let is_saved = if has_others(self.overlay, &fold) {
             let mut transaction = connection.begin().await?;
-            allow_upload(&mut transaction, bytes(group)).await?;
+            allow_upload(&mut transaction, bytes(group) + self.overlay.loaded_bytes).await?;
             let is_saved = save_group(&mut transaction, self.overlay, &fold, known, after, self.wakes).await?;
             if is_saved {
                 save_others(&mut transaction, self.overlay, &fold).await?;
@@ -124,6 +129,9 @@ impl Maker<'_> {
             transaction.rollback().await?;
             return Ok(Made::Done(answers, known));
         }
+        if self.overlay.loaded_bytes > 0 {
+            allow_upload(&mut transaction, bytes(group) + self.overlay.loaded_bytes).await?;
+        }
         if !save_group(&mut transaction, self.overlay, &fold, known, after, self.wakes).await? {
             transaction.rollback().await?;
             let detail = "the row of the store changed under its lock; nothing was written: see who else writes it";
@@ -136,7 +144,8 @@ impl Maker<'_> {
         Ok(Made::Done(answers, Position { turn: known.turn + 1, ..after }))
     }
 
-    /// Plans mutation after mutation, each on what those before it did. A refusal leaves nothing behind.
+    /// Plans mutation after mutation, each on what those before it did. A refusal leaves nothing behind. Ends before the last
+    /// where too much would be in memory.
     async fn plan(
         &mut self,
         connection: &mut PgConnection,
@@ -149,7 +158,11 @@ impl Maker<'_> {
         let mut fold = Fold::default();
         let mut after = known;
         let now = self.clock.now();
+        let prefetched = self.overlay.loaded_bytes;
         for checked in group {
+            if self.overlay.loaded_bytes - prefetched >= LOADED_BYTES_MAX {
+                break;
+            }
             let stamp = match after.stamp(now) {
                 Ok(stamp) => stamp,
                 Err(e) => {
@@ -206,6 +219,7 @@ impl Maker<'_> {
             if wanted.is_empty() {
                 return Ok(());
             }
+            wanted.bound_bodies(BODIES_BYTES_MAX);
             load(connection, self.overlay, wanted).await?;
         }
         Ok(())

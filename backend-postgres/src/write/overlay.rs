@@ -75,6 +75,8 @@ pub(super) struct Overlay {
     pub uniques: HashMap<(RowKind, u8, Vec<u8>), Option<Vec<u8>>>,
     pub owned: HashMap<Did, Members<RowKey>>,
     pub receipts: HashMap<(Did, IdempotencyKey), Option<ReceiptRow>>,
+    /// Bytes of the rows that were loaded.
+    pub loaded_bytes: usize,
     /// What a plan read that was not loaded.
     missed: Mutex<Wanted>,
 }
@@ -98,9 +100,16 @@ impl Overlay {
 
     /// A row that was loaded, with the first bytes of its body, unless there is more of it already.
     pub fn found_row(&mut self, row: Row, bytes: usize) {
+        /// What a row takes besides its body.
+        const ROW_BYTES: usize = 256;
         let is_more = self.cut.get(&row.key).is_some_and(|had| *had < bytes);
         if is_more || self.rows.get(&row.key).is_none_or(Option::is_none) {
-            self.cut.insert(row.key.clone(), bytes);
+            self.loaded_bytes += ROW_BYTES + row.body.len();
+            // A body that ends before is whole.
+            match row.body.len() < bytes {
+                true => self.cut.remove(&row.key),
+                false => self.cut.insert(row.key.clone(), bytes),
+            };
             self.rows.insert(row.key.clone(), Some(row));
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use backend_api::limits::{ROW_BODY_BYTES_MAX, ROWS_OWNED_MAX};
+use backend_api::limits::ROW_BODY_BYTES_MAX;
 use backend_api::mutation::{ImportTree, RepoCommit};
 use backend_api::{
     Account, AccountId, Checked, Cid, Did, Email, Expect, Handle, IdempotencyKey, Mutation, Op, RecordPath, RepoId,
@@ -130,6 +130,12 @@ impl Wanted {
             && self.receipts.is_empty()
     }
 
+    /// Wants no more of all bodies together than that, and of each as much as of the others: most are short.
+    pub fn bound_bodies(&mut self, bytes_max: usize) {
+        let each = bytes_max / self.rows.len().max(1);
+        self.rows.values_mut().for_each(|bytes| *bytes = each.min(*bytes));
+    }
+
     /// What a plan of this mutation is likely to read, as far as the overlay knows where it is: of a repo that is not loaded
     /// yet, nothing more than the account.
     pub fn mutation(&mut self, overlay: &Overlay, checked: &Checked) {
@@ -149,14 +155,14 @@ impl Wanted {
             }
         }
         for op in &mutation.ops {
-            self.names_and_rows(overlay, did, op);
+            self.names_and_rows(overlay, op);
             if let Some(account) = account {
                 self.repo_op(overlay, checked, account, op);
             }
         }
     }
 
-    fn names_and_rows(&mut self, overlay: &Overlay, did: &Did, op: &Op) {
+    fn names_and_rows(&mut self, overlay: &Overlay, op: &Op) {
         let (handle, email) = match op {
             Op::CreateAccount(new) => (new.handle.as_ref(), new.email.as_ref()),
             Op::UpdateAccount(patch) => {
@@ -171,7 +177,6 @@ impl Wanted {
             self.email(email);
         }
         match op {
-            Op::DeleteAccount if !overlay.owned.contains_key(did) => self.owned(did, ROWS_OWNED_MAX + 1),
             Op::PutRow { row, .. } => {
                 self.missing_row(overlay, &row.key, body_bytes(op));
                 for (index, value) in row.unique.iter().enumerate() {
@@ -188,8 +193,9 @@ impl Wanted {
         }
     }
 
+    /// Bodies that only begin with what was loaded are asked for by the plans that look further.
     fn missing_row(&mut self, overlay: &Overlay, key: &RowKey, bytes: usize) {
-        if !overlay.has_row(key, bytes) {
+        if !overlay.rows.contains_key(key) {
             self.row(key, bytes);
         }
     }

@@ -21,8 +21,9 @@ const DELAY_MAX: Duration = Duration::from_millis(500);
 const TRIED_MIN: Duration = Duration::from_secs(1);
 /// So many groups are written before the queue of notifications, which was full, is tried again.
 const QUIET_GROUPS: u32 = 1_000;
-/// Mutations of a group that are given up one by one before the others are given up with them.
-const GIVEN_UP_MAX: u32 = 2;
+/// Mutations of a group that take too long one by one before the others are given up with them, and attempts in a row that do
+/// before what waits behind them is.
+const TOO_LONG_MAX: u32 = 2;
 /// An attempt has several statements, and the server gives each up after its own time: after so many of these it is not there.
 const STATEMENTS_MAX: u32 = 3;
 
@@ -39,6 +40,15 @@ pub(crate) struct Writer {
     quiet_groups: u32,
     /// When the oldest mutation of the group was queued.
     since: Stopwatch,
+    /// Attempts in a row that took too long.
+    too_long: u32,
+}
+
+/// Why a group is not made.
+struct GivenUp {
+    error: Error,
+    /// True if it may be one of the mutations that fails, whenever it is made.
+    is_of_one: bool,
 }
 
 impl Writer {
@@ -52,6 +62,7 @@ impl Writer {
             must_turn: false,
             quiet_groups: 0,
             since: Stopwatch::start(),
+            too_long: 0,
         }
     }
 
@@ -67,58 +78,79 @@ impl Writer {
         }
     }
 
+    /// Answers all of a group, part by part where it is too much at once.
     async fn group(&mut self, group: Vec<Checked>, waiting: Vec<oneshot::Sender<Result<Receipt>>>) {
-        let watch = Stopwatch::start();
-        let answers = match self.made(&group).await {
-            Ok(answers) => answers,
-            // What one of them brings up must not fail the others.
-            Err(e) if group.len() > 1 && (is_of_one(&e) || e.reason() == Reason::Overloaded) => {
-                self.one_by_one(&group, &e).await
+        let (mut rest, mut waiting) = (&group[..], waiting.into_iter());
+        // Of what is left, too: an attempt that was lost may have got further than the one that was answered.
+        let mut may_be_committed = false;
+        while !rest.is_empty() {
+            let watch = Stopwatch::start();
+            let answers = match self.made(rest, &mut may_be_committed).await {
+                Ok(answers) => answers,
+                // What one of them brings up must not fail the others.
+                Err(given_up) if rest.len() > 1 && given_up.is_of_one => self.one_by_one(rest, &given_up.error).await,
+                Err(given_up) => rest.iter().map(|_| Err(given_up.error.clone())).collect(),
+            };
+            // Bodies and blocks are of no use to the next group.
+            self.overlay.clear(true);
+            self.shared.counters.group(answers.len() as u64, watch.elapsed_us());
+            rest = rest.get(answers.len()..).filter(|_| !answers.is_empty()).unwrap_or_default();
+            for (answer, waiting) in answers.into_iter().zip(&mut waiting) {
+                // Who dropped the call does not want to know.
+                let _ = waiting.send(answer);
             }
-            Err(e) => group.iter().map(|_| Err(e.clone())).collect(),
-        };
-        // Bodies and blocks are of no use to the next group.
-        self.overlay.clear(true);
-        self.shared.counters.group(answers.len() as u64, watch.elapsed_us());
-        for (waiting, answer) in waiting.into_iter().zip(answers) {
-            // Who dropped the call does not want to know.
-            let _ = waiting.send(answer);
         }
     }
 
     /// Where the server does not keep up with several of them it is not their fault: what is left of them fails for the
     /// group's reason.
     async fn one_by_one(&mut self, group: &[Checked], why: &Error) -> Vec<Result<Receipt>> {
+        let watch = Stopwatch::start();
         let mut answers = Vec::with_capacity(group.len());
-        let mut given_up = 0;
+        let (mut too_long, mut failed) = (0, false);
         for one in group {
-            if given_up >= GIVEN_UP_MAX {
+            if too_long >= TOO_LONG_MAX || failed && watch.elapsed() >= self.shared.options.retry_for {
                 answers.push(Err(why.clone()));
                 continue;
             }
-            let answer = self.made(std::slice::from_ref(one)).await;
-            given_up += u32::from(answer.as_ref().is_err_and(|e| !is_of_one(e)));
-            answers.push(answer.and_then(|mut answers| match answers.pop() {
-                Some(answer) => answer,
-                None => Err(Error::new(Reason::ReadFailed, "a group of one mutation has no answer")),
-            }));
+            answers.push(match self.made(std::slice::from_ref(one), &mut false).await {
+                Ok(mut answers) => answers
+                    .pop()
+                    .unwrap_or_else(|| Err(Error::new(Reason::ReadFailed, "a group of one mutation has no answer"))),
+                Err(given_up) => {
+                    failed = true;
+                    too_long += u32::from(given_up.error.reason() == Reason::Overloaded);
+                    Err(given_up.error)
+                }
+            });
         }
         answers
     }
 
     /// Makes a group, again and again while what keeps it from being made may pass. Once it may have been committed no other
     /// failure says that it was not.
-    async fn made(&mut self, group: &[Checked]) -> Result<Vec<Result<Receipt>>> {
-        let mut may_be_committed = false;
-        self.tried(group, &mut may_be_committed).await.map_err(|error| {
-            if error.kind() == Kind::Stopped {
-                self.shared.stop(&error);
-            }
-            if may_be_committed { unknown(&error) } else { error }
-        })
+    async fn made(&mut self, group: &[Checked], may_be_committed: &mut bool) -> Result<Vec<Result<Receipt>>, GivenUp> {
+        let tried = self.tried(group, may_be_committed).await;
+        let Err(mut given_up) = tried else {
+            self.too_long = 0;
+            return tried;
+        };
+        if given_up.error.kind() == Kind::Stopped {
+            self.shared.stop(&given_up.error);
+        }
+        self.too_long = if given_up.error.reason() == Reason::Overloaded { self.too_long + 1 } else { 0 };
+        if self.too_long > TOO_LONG_MAX {
+            // Who has waited as long would be told the same, group after group.
+            self.shared.queue.refuse_older(self.shared.options.retry_for, &given_up.error);
+        }
+        given_up.is_of_one &= !*may_be_committed && given_up.error.kind() != Kind::Stopped;
+        if *may_be_committed {
+            given_up.error = unknown(&given_up.error);
+        }
+        Err(given_up)
     }
 
-    async fn tried(&mut self, group: &[Checked], may_be_committed: &mut bool) -> Result<Vec<Result<Receipt>>> {
+    async fn tried(&mut self, group: &[Checked], may_be_committed: &mut bool) -> Result<Vec<Result<Receipt>>, GivenUp> {
         let (watch, retry_for) = (Stopwatch::start(), self.shared.options.retry_for);
         let (mut delay, mut wakes) = (DELAY_MIN, self.quiet_groups == 0);
         self.quiet_groups = self.quiet_groups.saturating_sub(1);
@@ -165,7 +197,7 @@ impl Writer {
                     // Who has waited as long as these would be told the same, group after group.
                     self.shared.queue.refuse_older(retry_for, &error);
                 }
-                return Err(error);
+                return Err(GivenUp { error, is_of_one: !passes });
             }
             self.shared.counters.retry();
             tokio::time::sleep(delay).await;
@@ -202,11 +234,6 @@ impl Drop for End {
         let why = Error::new(Reason::Closed, "the writer has ended; nothing was written: open the store again");
         self.0.queue.abandon(&why);
     }
-}
-
-/// True if it is a mutation that fails, whenever it is made.
-fn is_of_one(e: &Error) -> bool {
-    matches!(e.kind(), Kind::Corrupt | Kind::Limit)
 }
 
 fn unknown(e: &Error) -> Error {

@@ -111,3 +111,55 @@ async fn a_mutation_that_takes_too_long_fails_alone() {
     lock.rollback().await.unwrap();
     store.apply(slow).await.unwrap();
 }
+
+/// Rows of a megabyte each, by number.
+async fn fill_with_bodies(url: &str, rows: u8) {
+    let fill = format!(
+        "INSERT INTO rows (kind, key, body)
+         SELECT {}, decode(lpad(to_hex(n), 2, '0'), 'hex'), decode(repeat('61', {BODY}), 'hex')
+         FROM generate_series(1, {rows}) AS n;
+         UPDATE store SET turn = turn + 1",
+        RowKind::Custom as i16
+    );
+    sqlx::raw_sql(AssertSqlSafe(fill)).execute(&mut PgConnection::connect(url).await.unwrap()).await.unwrap();
+}
+
+const BODY: usize = 1_000_000;
+
+/// A mutation that takes rows by number.
+fn takes(n: u8, rows: impl Iterator<Item = u8>) -> Mutation {
+    let take = |n| Op::TakeRow(RowKey { kind: RowKind::Custom, key: vec![n] });
+    Mutation { did: scene::did("alice"), key: key(n), ops: rows.map(take).collect(), blocks: Vec::new() }
+}
+
+/// A mutation that takes rows is short where it waits, and four megabytes when it is planned.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_mutations_take_is_in_memory_for_a_few_of_them() {
+    const ROWS: u8 = 60;
+    const EACH: u8 = 3;
+    let Some(Scene { proxy, url, store, _server }) = Scene::begin("taken", |_| {}).await else { return };
+    fill_with_bodies(&url, ROWS).await;
+    let before = proxy.heard_bytes();
+    let refused = store.apply(takes(200, 1..=ROWS)).await.unwrap_err();
+    assert_eq!(refused.reason(), Reason::TooLarge);
+    let heard = proxy.heard_bytes() - before;
+    // It is planned twice: somebody else has written.
+    assert!(heard < 50 * BODY as u64, "{heard} bytes for a mutation that may take 4 MiB");
+    let mut connection = PgConnection::connect(&url).await.unwrap();
+    let mut turn = async || sqlx::query("SELECT turn FROM store").fetch_one(&mut connection).await.unwrap().get(0);
+    let before: i64 = turn().await;
+    let all: Vec<u8> = (1..=ROWS).collect();
+    let mutations = all.chunks(EACH.into()).enumerate().map(|(n, rows)| takes(30 + n as u8, rows.iter().copied()));
+    let mut mutations: Vec<_> = mutations.collect();
+    mutations.push(takes(100, 1..=1));
+    let answers = store.apply_many(mutations.clone()).await;
+    let groups = turn().await - before;
+    assert!(groups >= 3, "{groups} groups for {ROWS} rows of {BODY} bytes");
+    assert_eq!(answers.last().unwrap().as_ref().unwrap_err().reason(), Reason::RowMissing, "it was taken before");
+    for answer in &answers[..answers.len() - 1] {
+        let taken = &answer.as_ref().unwrap().taken;
+        assert!(taken.len() == usize::from(EACH) && taken.iter().all(|row| row.body.len() == BODY));
+    }
+    let again = store.apply(mutations.swap_remove(0)).await.unwrap();
+    assert_eq!(&again, answers[0].as_ref().unwrap());
+}

@@ -22,6 +22,28 @@ async fn a_large_mutation_may_take_its_time_on_a_slow_link() {
     assert!(proxy.has_paused());
 }
 
+/// What is taken goes up again, as a part of the receipt.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_taken_may_take_its_time_on_a_slow_link() {
+    const ROWS: u8 = 4;
+    let change = |options: &mut Options| options.retry_for = Duration::ZERO;
+    let Some(Scene { proxy, url, store, _server }) = Scene::begin("taking", change).await else { return };
+    let other = open(url, |_| {}).await;
+    for n in 0..ROWS {
+        let row = Row::new(RowKind::Custom, [n], vec![b'x'; 900_000]);
+        let ops = vec![Op::PutRow { row, expect: Expect::Any }];
+        let mutation = Mutation { did: scene::did("alice"), key: key(2 + n), ops, blocks: Vec::new() };
+        other.apply(mutation).await.unwrap();
+    }
+    // Longer than a process may stand still with the lock.
+    proxy.pause_after(1_000_000, Duration::from_secs(6));
+    let take = |n| Op::TakeRow(backend_api::RowKey { kind: RowKind::Custom, key: vec![n] });
+    let ops = (0..ROWS).map(take).collect();
+    let mutation = Mutation { did: scene::did("alice"), key: key(20), ops, blocks: Vec::new() };
+    assert_eq!(store.apply(mutation).await.unwrap().taken.len(), usize::from(ROWS));
+    assert!(proxy.has_paused());
+}
+
 /// What a plan reads is loaded with one statement for each sort of key, also of blobs that go with their records.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_many_records_lose_is_loaded_at_once() {

@@ -1,5 +1,6 @@
 //! What a write answers when the connection, the server, another process or its own writer fails under it.
 
+mod alone;
 mod amounts;
 mod away;
 mod links;

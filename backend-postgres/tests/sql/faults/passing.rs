@@ -11,7 +11,7 @@ use super::proxy::{Fault, Moment};
 use super::{COMMIT, Scene, commit, head, with_row};
 
 /// Lets the server end the first transactions that change a table: when they do, or when they commit.
-async fn end_the_first(url: &str, n: u32, table: &str, code: &str, when: When) {
+pub(super) async fn end_the_first(url: &str, n: u32, table: &str, code: &str, when: When) {
     let trigger = match when {
         When::AtOnce => format!("CREATE TRIGGER ends BEFORE INSERT OR UPDATE OR DELETE ON {table}"),
         When::AtCommit => format!(
@@ -35,7 +35,7 @@ async fn end_the_first(url: &str, n: u32, table: &str, code: &str, when: When) {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum When {
+pub(super) enum When {
     AtOnce,
     AtCommit,
 }
