@@ -18,7 +18,7 @@ use crate::format::frame::{CYCLE_END_PAYLOAD_BYTES, CycleEnd, FRAME_HEADER_BYTES
 use crate::format::header::HEADER_BYTES;
 use crate::format::key;
 use crate::format::value::{self, Mark};
-use crate::io::{Disk, Env, failed, read_up_to, two_reads_differ};
+use crate::io::{Disk, Env, discard_unfinished, failed, read_up_to, two_reads_differ};
 use crate::log::{CycleScan, LogFiles, LogWriter, Position, Scanned, Sizes, Start, Tail, classify};
 use crate::meta::{MetaKv, MetaSnapshot, SnapshotPairs, newest_snapshot};
 use crate::options::Options;
@@ -70,6 +70,9 @@ pub fn open(env: Env, options: Options, open_kv: &OpenKv) -> Result<Opened> {
         parity::finish_swaps(&*env.disk, directory)?;
     }
     let store = identity(&env, &paths)?;
+    for directory in [&paths.log, &paths.events, &paths.snapshots] {
+        discard_unfinished(&*env.disk, directory)?;
+    }
     // Names that a crash left before their sync are durable before anything is built on them.
     for directory in [&paths.log, &paths.events, &options.directory] {
         env.disk.sync_directory(directory).map_err(|e| failed("sync", directory, &e))?;

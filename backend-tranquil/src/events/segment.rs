@@ -18,6 +18,8 @@ use crate::parity::{Cover, Extent, Piece};
 const INDEX_STEP_BYTES: u64 = 32 * 1024;
 /// Bytes read at a time.
 const CHUNK_BYTES: usize = 1 << 20;
+/// So many zeros at the end of a sealed segment may be none of it.
+const FILLED_UP_BYTES: usize = 16;
 
 /// A segment. Written by one thread, read by any.
 pub struct Segment {
@@ -148,7 +150,13 @@ impl Segment {
                 return Err(Error::new(Reason::DataCorrupt, detail));
             }
         }
-        let len = segment.file()?.len().map_err(|e| failed("open", &segment.path, &e))?;
+        let mut len = segment.file()?.len().map_err(|e| failed("open", &segment.path, &e))?;
+        // Programs that copy files may fill up the last block. What stands behind the last event is none of it.
+        let last = segment.read(FILLED_UP_BYTES, len.saturating_sub(FILLED_UP_BYTES as u64))?;
+        if last.iter().all(|byte| *byte == 0) {
+            let walk = segment.walk()?;
+            len = if walk.next == next { walk.offset } else { len };
+        }
         let mut state = segment.write();
         (state.len, state.synced, state.next, state.index) = (len, len, next, None);
         drop(state);

@@ -16,7 +16,7 @@ use backend_api::{Error, Micros, Reason};
 pub use lock::DirectoryLock;
 pub use map::Map;
 pub use real::{RealClock, RealDisk, RealEntropy};
-pub use rewrite::{discard, rewrite, rewrite_in_place, two_reads_differ};
+pub use rewrite::{discard, discard_unfinished, rewrite, rewrite_in_place, two_reads_differ};
 
 /// Everything that the engine takes from outside.
 #[derive(Clone)]

@@ -93,3 +93,13 @@ pub fn discard(disk: &dyn Disk, aside: &Path) {
         tracing::warn!(path = %aside.display(), error = %e, "an unfinished file stays");
     }
 }
+
+/// The same with all that a process which was killed had begun aside in a directory.
+pub fn discard_unfinished(disk: &dyn Disk, directory: &Path) -> Result<()> {
+    for name in disk.list(directory).map_err(|e| failed("list", directory, &e))? {
+        if name.ends_with(".tmp") || name.ends_with("-tmp") {
+            discard(disk, &directory.join(name));
+        }
+    }
+    Ok(())
+}

@@ -379,3 +379,33 @@ async fn a_log_that_was_lost_is_not_a_new_store() {
     let error = read_all(small(dir.path())).await.unwrap_err();
     assert_eq!(error.reason(), Reason::WrongStore, "{error}");
 }
+
+#[tokio::test]
+async fn files_whose_last_block_a_copy_filled_up_are_what_they_were() {
+    let dir = tempfile::tempdir().unwrap();
+    let before = closed_story(small(dir.path()), 60).await;
+    for ending in ["log", "segment", "snapshot"] {
+        for path in with_ending(dir.path(), ending) {
+            let file = fs::OpenOptions::new().write(true).open(path).unwrap();
+            let len = file.metadata().unwrap().len();
+            file.set_len((len + 1).next_multiple_of(4 << 10)).unwrap();
+        }
+    }
+    assert!(with_ending(&dir.path().join("events"), "segment").len() > 2, "sealed ones, and the newest");
+    assert_same(&before, &read_all(small(dir.path())).await.unwrap(), "filled up");
+}
+
+#[tokio::test]
+async fn what_a_killed_process_had_begun_aside_takes_no_space() {
+    let dir = tempfile::tempdir().unwrap();
+    let before = closed_story(small(dir.path()), 9).await;
+    let begun = ["log/0000000001.hint-tmp", "events/0000000000000001.index-tmp", "snapshots/0000000000000003.tmp"];
+    let begun = begun.map(|name| dir.path().join(name));
+    for path in &begun {
+        fs::write(path, "begun").unwrap();
+    }
+    assert_same(&before, &read_all(small(dir.path())).await.unwrap(), "with files that were begun");
+    for path in &begun {
+        assert!(!path.exists(), "{}", path.display());
+    }
+}
