@@ -20,8 +20,9 @@ use crate::app::App;
 pub const BUFFER_BYTES: usize = 128 * 1024;
 /// Events of one batch.
 const BATCH_EVENTS: usize = 256;
-/// Bytes of one batch, unless one event has more.
-const BATCH_BYTES: usize = 1024 * 1024;
+/// Bytes of one batch, unless one event has more. Each subscriber that does not read holds one: large batches are no
+/// quicker, and let whoever opens connections take the machine's memory.
+const BATCH_BYTES: usize = 128 * 1024;
 /// How long a consumer that is too slow may take to hear that it is.
 const LAST_WORD: Duration = Duration::from_secs(1);
 
@@ -202,5 +203,17 @@ impl From<backend_api::Error> for End {
             (_, Kind::Gone) => Self::TooSlow,
             _ => Self::Failed(e),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn what_waits_for_subscribers_that_do_not_read_is_a_gibibyte_at_the_most() {
+        let subscribers = Config::default().connections_max as usize;
+        assert!(subscribers * (BATCH_BYTES + BUFFER_BYTES) <= 1 << 30);
     }
 }
