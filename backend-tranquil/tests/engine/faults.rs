@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::common::disk::{Fault, FaultDisk, Faults};
-use crate::common::story::{Person, key, roomy};
+use crate::common::story::{Person, key, roomy, with_ending};
+use crate::common::town::{Town, options};
 use backend_api::{Backend, Committed, Firehose, Kind, Maintenance, Reason, Records, Seq, Writes};
 use backend_tranquil::io::Env;
 use backend_tranquil::{Options, Tranquil};
@@ -309,4 +310,21 @@ async fn a_cursor_outside_the_listing_is_an_empty_page() {
         let after = RowKey { kind: RowKind::Moderation, key: vec![9] };
         assert!(store.rows(&RowScope::Kind(RowKind::Session), Some(&after), 10).await.unwrap().items.is_empty());
     }
+}
+
+/// It would be a later file, and what the one before it takes on would be behind its end.
+#[tokio::test]
+async fn a_log_file_whose_name_is_not_durable_is_taken_back() {
+    let (dir, faults) = (tempfile::tempdir().unwrap(), Arc::<Faults>::default());
+    let mut town = Town::new(Arc::new(FaultDisk(Arc::clone(&faults))), options(dir.path())).await;
+    let files = || with_ending(&dir.path().join("log"), "log").len();
+    let before = files();
+    faults.set(Some(Fault::Renamed(".log")));
+    while faults.fault.lock().unwrap().is_some() {
+        assert_eq!(files(), before, "no other file was begun");
+        town.post().await.unwrap();
+    }
+    assert_eq!(files(), before, "it is not there any more");
+    town.goes_on().await;
+    assert!(files() > before, "it was tried again");
 }

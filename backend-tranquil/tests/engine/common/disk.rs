@@ -23,6 +23,8 @@ pub enum Fault {
     Rename(&'static str),
     /// The next sync of the directory finds no space.
     Directory(&'static str),
+    /// The next sync of the directory `log`, after a rename to it.
+    Renamed(&'static str),
     /// There are no descriptors: nothing is opened.
     Descriptors,
     /// A file takes the last descriptor: the directory is not opened.
@@ -166,6 +168,9 @@ impl Disk for FaultDisk {
             return Err(io::ErrorKind::StorageFull.into());
         }
         RealDisk.rename(from, to)?;
+        if self.0.is(|f| matches!(f, Fault::Renamed(end) if to.display().to_string().ends_with(end))) {
+            self.0.set(Some(Fault::Directory("log")));
+        }
         self.0.gone(to);
         let mut space = self.0.space.lock().unwrap();
         if let Some(size) = space.files.remove(from) {
