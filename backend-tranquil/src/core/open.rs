@@ -260,7 +260,9 @@ fn matches_log(mark: &Mark, log: &LogFiles) -> Result<()> {
         return Err(lost("the file is missing"));
     }
     if mark.offset == HEADER_BYTES as u64 {
-        return Ok(());
+        let header = log.header(mark.file)?;
+        let is_next = (header.base.saturating_sub(1), header.chain) == (mark.cycle, mark.chain);
+        return if is_next { Ok(()) } else { Err(lost("it begins after another cycle")) };
     }
     let file = log.get(mark.file)?;
     let len = FRAME_HEADER_BYTES + CYCLE_END_PAYLOAD_BYTES;

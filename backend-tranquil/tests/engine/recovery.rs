@@ -409,3 +409,34 @@ async fn what_a_killed_process_had_begun_aside_takes_no_space() {
         assert!(!path.exists(), "{}", path.display());
     }
 }
+
+/// A closed store whose metadata stands at the start of a log file: it was killed when that file had just been begun.
+async fn at_the_start_of_a_file() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    closed_story(roomy(dir.path()), 9).await;
+    let log = dir.path().join("log");
+    let bytes = fs::read(log.join("0000000001.log")).unwrap();
+    // It ends with the end of a cycle: magic, number, begin and end of it (u64 each), frames, chain (u32 each).
+    let end = &bytes[bytes.len() - 40..];
+    let next_cycle = u64::from_le_bytes(end[8..16].try_into().unwrap()) + 1;
+    let mut header = bytes[..64].to_vec();
+    header[28..36].copy_from_slice(&2_u64.to_le_bytes());
+    header[36..44].copy_from_slice(&next_cycle.to_le_bytes());
+    header[44..48].copy_from_slice(&end[36..40]);
+    let crc = crc32fast::hash(&header[..60]);
+    header[60..].copy_from_slice(&crc.to_le_bytes());
+    fs::write(log.join("0000000002.log"), header).unwrap();
+    fs::remove_dir_all(dir.path().join("meta")).unwrap();
+    read_all(roomy(dir.path())).await.unwrap();
+    dir
+}
+
+#[tokio::test]
+async fn metadata_of_another_store_is_refused_also_at_the_start_of_a_log_file() {
+    let (one, other) = (at_the_start_of_a_file().await, at_the_start_of_a_file().await);
+    read_all(roomy(one.path())).await.unwrap();
+    fs::remove_dir_all(one.path().join("meta")).unwrap();
+    copy(&other.path().join("meta"), &one.path().join("meta"));
+    let error = read_all(roomy(one.path())).await.unwrap_err();
+    assert_eq!(error.reason(), Reason::WrongStore, "{error}");
+}
