@@ -212,6 +212,9 @@ async fn killed_story(options: impl Fn(&Path) -> Options, commits: u64) -> (temp
     let (live, dead) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let store = Tranquil::open(options(live.path())).unwrap();
     write_story(&*store, commits).await;
+    // Whoever writes is answered before the event is in its file.
+    let waits = |stats: backend_api::Stats| stats.counters.iter().any(|(n, v)| n == "events_waiting_bytes" && *v > 0);
+    while waits(store.stats().await.unwrap()) {}
     copy(live.path(), dead.path());
     let items = snapshot(&*store).await.unwrap();
     (dead, items)
