@@ -5,7 +5,7 @@
 //! the store's row ([`Mode::Locked`]), as every first group is, and every one after a failure. A group that may have been
 //! committed before its connection was lost is made again in the same way: the receipts tell.
 
-use backend_api::{Checked, Error, Plan, Reason, Receipt, Result, plan};
+use backend_api::{Checked, Error, Op, Plan, Reason, Receipt, Result, plan};
 use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
 
@@ -25,6 +25,9 @@ const ROUNDS_MAX: usize = 100_000;
 const BODIES_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// When plans have loaded as many bytes of rows besides, the group ends: what a mutation takes is not counted where it waits.
 const LOADED_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// All rows of an account that is deleted are looked at under the lock: that may take half a minute, as so many bytes do.
+const DELETION_BYTES: usize = 512 * 1024;
 
 /// How a group is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,8 +58,11 @@ impl<E: Into<Failed>> From<E> for Broken {
     }
 }
 
+/// For how many bytes a group may take its time.
 pub(super) fn bytes(group: &[Checked]) -> usize {
-    group.iter().map(Checked::bytes).sum()
+    let deletes = |checked: &Checked| checked.mutation().ops.iter().any(|op| matches!(op, Op::DeleteAccount));
+    let deletion = if group.iter().any(deletes) { DELETION_BYTES } else { 0 };
+    group.iter().map(Checked::bytes).sum::<usize>() + deletion
 }
 
 fn maybe(e: sqlx::Error) -> Broken {

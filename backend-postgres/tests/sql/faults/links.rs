@@ -44,6 +44,22 @@ async fn what_is_taken_may_take_its_time_on_a_slow_link() {
     assert!(proxy.has_paused());
 }
 
+/// All rows of an account are looked at under the lock, which a slow machine does not do in a moment.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_deletes_a_large_account_may_take_its_time() {
+    let Some(Scene { proxy, url, store: _store, _server }) = Scene::begin("large", |_| {}).await else { return };
+    let fill = "INSERT INTO rows (kind, key, owner, body)
+                SELECT 17, int4send(n), a.id, '' FROM accounts AS a, generate_series(1, 30000) AS n";
+    sqlx::raw_sql(fill).execute(&mut PgConnection::connect(&url).await.unwrap()).await.unwrap();
+    // Its first group is made under the lock.
+    let store = open(proxy.url("large"), |options| options.retry_for = Duration::ZERO).await;
+    proxy.ponder_after(1_000_000, Duration::from_secs(6));
+    let ops = vec![Op::DeleteAccount];
+    let mutation = Mutation { did: scene::did("alice"), key: key(2), ops, blocks: Vec::new() };
+    store.apply(mutation).await.unwrap();
+    assert!(proxy.has_pondered());
+}
+
 /// What a plan reads is loaded with one statement for each sort of key, also of blobs that go with their records.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_many_records_lose_is_loaded_at_once() {

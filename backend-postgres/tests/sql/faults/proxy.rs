@@ -36,6 +36,7 @@ struct State {
     /// Settings that a client asks for when it connects do not reach the server.
     drops_settings: bool,
     /// After so many bytes of one client nothing goes on for so long, once.
+    pondering: Option<(usize, Duration)>,
     pause: Option<(usize, Duration)>,
     /// What was read from clients, in pieces.
     messages: u64,
@@ -119,6 +120,16 @@ impl Proxy {
         self.state.lock().unwrap().pause = Some((bytes, time));
     }
 
+    /// After so many bytes for one client it is not heard for so long, once: it looks at them.
+    pub fn ponder_after(&self, bytes: usize, time: Duration) {
+        self.state.lock().unwrap().pondering = Some((bytes, time));
+    }
+
+    /// True once that was.
+    pub fn has_pondered(&self) -> bool {
+        self.state.lock().unwrap().pondering.is_none()
+    }
+
     /// True once that was.
     pub fn has_paused(&self) -> bool {
         self.state.lock().unwrap().pause.is_none()
@@ -181,7 +192,7 @@ async fn pass(mut client: UnixStream, mut server: UnixStream, state: Arc<Mutex<S
     let is_muted = || number <= state.lock().unwrap().muted;
     let (mut from_client, mut from_server) = ([0; 1 << 16], [0; 1 << 16]);
     let mut drops_settings = state.lock().unwrap().drops_settings;
-    let mut said = 0;
+    let (mut said, mut heard) = (0, 0);
     loop {
         tokio::select! {
             read = client.read(&mut from_client) => {
@@ -190,7 +201,8 @@ async fn pass(mut client: UnixStream, mut server: UnixStream, state: Arc<Mutex<S
                     continue;
                 }
                 said += len;
-                if let Some(time) = counted(&state, said) {
+                let pondering = state.lock().unwrap().pondering.take_if(|(bytes, _)| heard > *bytes);
+                for time in counted(&state, said).into_iter().chain(pondering.map(|(_, time)| time)) {
                     tokio::time::sleep(time).await;
                 }
                 // Before it a client may ask for TLS.
@@ -228,6 +240,7 @@ async fn pass(mut client: UnixStream, mut server: UnixStream, state: Arc<Mutex<S
                     continue;
                 }
                 state.lock().unwrap().heard_bytes += len as u64;
+                heard += len;
                 if client.write_all(&from_server[..len]).await.is_err() {
                     return;
                 }
