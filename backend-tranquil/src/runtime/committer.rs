@@ -13,6 +13,11 @@ use crate::format::parity::REGION_BYTES;
 /// A cycle is planned in so many bites while the one before it is being written.
 const BITES: usize = 4;
 
+/// So many bytes of events wait for their segment at the most, while there are other cycles to write: one call for many;
+/// and never more than this part of a segment.
+const EVENTS_BYTES_MAX: u64 = 64 << 10;
+const EVENTS_PART_MAX: u64 = 4;
+
 /// What the thread owns.
 pub struct CommitLoop {
     shared: Arc<Shared>,
@@ -23,6 +28,8 @@ pub struct CommitLoop {
     pen: Pen,
     /// The file and region of the log that was written to last.
     region: (u32, u64),
+    /// Events may wait for their file.
+    events_wait: bool,
     /// Who waits for the cycles that are begun, in order.
     waiting: VecDeque<Waiting>,
 }
@@ -62,7 +69,7 @@ impl CommitLoop {
         let (shared, queue) = (Arc::clone(shared), Arc::clone(queue));
         let (drains, keeps) = (Arc::clone(signals.0), Arc::clone(signals.1));
         let region = region_of(&shared);
-        Self { shared, committer, queue, drains, keeps, pen, region, waiting: VecDeque::new() }
+        Self { shared, committer, queue, drains, keeps, pen, region, events_wait: false, waiting: VecDeque::new() }
     }
 
     /// Until the queue is closed and empty.
@@ -89,6 +96,15 @@ impl CommitLoop {
         self.committer.must_wait()
     }
 
+    /// What is left for when nobody asks for anything: the newest events go to their file. False if there was nothing.
+    pub fn rest(&mut self) -> bool {
+        let wait = std::mem::take(&mut self.events_wait);
+        if wait {
+            self.committer.flush_events();
+        }
+        wait
+    }
+
     /// Begins a cycle; or plans some of the next one while it is being written; or ends it. False when the queue is closed
     /// and empty.
     pub fn turn(&mut self, wait_idle: &dyn Fn(&Shared)) -> bool {
@@ -102,7 +118,7 @@ impl CommitLoop {
             }
             return true;
         }
-        let Some(work) = self.queue.take() else { return false };
+        let Some(work) = self.next() else { return false };
         if self.committer.must_wait() {
             Counters::add(&self.shared.counters.stalls, 1);
             self.drains.hurry();
@@ -121,6 +137,14 @@ impl CommitLoop {
             self.pen.begin(sealed);
         }
         true
+    }
+
+    fn next(&mut self) -> Option<Vec<Work>> {
+        if let Some(work) = self.queue.take_soon() {
+            return Some(work);
+        }
+        self.rest();
+        self.queue.take()
     }
 
     fn plan_ahead(&mut self, work: Vec<Work>) {
@@ -157,7 +181,12 @@ impl CommitLoop {
                 drop(reply.send(done));
             }
         }
-        self.committer.flush_events();
+        self.events_wait = true;
+        let events_bytes_max = EVENTS_BYTES_MAX.min(self.shared.options.segment_bytes / EVENTS_PART_MAX);
+        // On a full disk nothing is put off: there may be less space later.
+        if self.shared.space.is_full() || self.shared.events.waiting_bytes() as u64 >= events_bytes_max {
+            self.rest();
+        }
         let region = region_of(&self.shared);
         if std::mem::replace(&mut self.region, region) != region {
             self.keeps.notify();

@@ -1,7 +1,8 @@
 //! Jobs that wait for the committer.
 
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard};
 
 use backend_api::{Error, Reason};
 
@@ -13,10 +14,18 @@ use crate::options::Options;
 /// half of each cycle is for that lane.
 const LARGE_BYTES: usize = 256 * 1024;
 
+/// How often who takes looks for a job before it sleeps: some 10 to 20 us. A caller that is alone asks again as soon as it
+/// is answered, and to put a thread to sleep and wake it takes longer than to look.
+const LOOKS: usize = 400;
+/// When looking was in vain, so many times it is not tried; twice as many the next time, up to the second.
+const IN_VAIN: (u32, u32) = (1, 1 << 10);
+
 /// A bounded queue with two lanes.
 pub struct Queue {
     state: Mutex<State>,
     ready: Condvar,
+    /// Something came since who takes began to look for it.
+    came: AtomicBool,
     mutations_max: usize,
     bytes_max: usize,
     queue_bytes_max: usize,
@@ -30,8 +39,11 @@ struct State {
     closed: bool,
     /// Cycles that are written.
     written: u64,
-    /// Who takes is woken when so many wait.
-    wanted: usize,
+    /// Who takes sleeps, and is woken when so many wait; `None` while it is awake: to wake nobody costs as much as to wake
+    /// somebody.
+    wanted: Option<usize>,
+    /// How often looking is not tried, and how often when it is in vain again.
+    in_vain: (u32, u32),
 }
 
 impl State {
@@ -49,14 +61,41 @@ impl Queue {
         Self {
             state: Mutex::default(),
             ready: Condvar::new(),
+            came: AtomicBool::new(false),
             mutations_max: options.cycle_mutations_max.max(1),
             bytes_max: options.cycle_bytes_max,
             queue_bytes_max: options.queue_bytes_max,
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no panic under this lock")
+    }
+
+    /// Sleeps until so many wait, a cycle is written, or the queue is closed; or less.
+    fn sleep<'a>(&self, mut state: MutexGuard<'a, State>, wanted: usize) -> MutexGuard<'a, State> {
+        state.wanted = Some(wanted);
+        let mut state = self.ready.wait(state).expect("no panic under this lock");
+        state.wanted = None;
+        state
+    }
+
+    /// Looks for a job for a short while, if that was of use before.
+    fn look<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        if state.in_vain.0 > 0 {
+            state.in_vain.0 -= 1;
+            return state;
+        }
+        self.came.store(false, Ordering::Relaxed);
+        drop(state);
+        let came = (0..LOOKS).any(|_| {
+            std::hint::spin_loop();
+            self.came.load(Ordering::Relaxed)
+        });
+        let mut state = self.lock();
+        let next = if came { IN_VAIN.0 } else { (state.in_vain.1 * 2).clamp(IN_VAIN.0, IN_VAIN.1) };
+        state.in_vain = (if came { 0 } else { next }, next);
+        state
     }
 
     /// Adds jobs that stay in this order. Adds none, and drops them, if the queue is full or closed.
@@ -70,23 +109,32 @@ impl Queue {
         state.bytes += total;
         let lane = if largest > LARGE_BYTES { &mut state.large } else { &mut state.small };
         lane.extend(work);
-        let is_wanted = state.len() >= state.wanted;
+        let is_wanted = state.wanted.is_some_and(|wanted| state.len() >= wanted);
         drop(state);
+        self.came.store(true, Ordering::Relaxed);
         if is_wanted {
             self.ready.notify_one();
         }
         Ok(())
     }
 
+    /// The jobs of the next cycle, if any wait or come at once.
+    pub fn take_soon(&self) -> Option<Vec<Work>> {
+        let mut state = self.lock();
+        if state.is_empty() && !state.closed {
+            state = self.look(state);
+        }
+        (!state.is_empty()).then(|| self.cycle_of(&mut state, (0, 0)))
+    }
+
     /// The jobs of the next cycle; waits for the first. `None` when closed and empty.
     pub fn take(&self) -> Option<Vec<Work>> {
         let mut state = self.lock();
-        state.wanted = 1;
         while state.is_empty() {
             if state.closed {
                 return None;
             }
-            state = self.ready.wait(state).expect("no panic under this lock");
+            state = self.sleep(state, 1);
         }
         Some(self.cycle_of(&mut state, (0, 0)))
     }
@@ -100,13 +148,13 @@ impl Queue {
     /// The same; waits for so many of them until so many cycles are written. To be woken for each would cost more than it
     /// is worth.
     pub fn take_until(&self, written: u64, wanted: usize, planned: (usize, usize)) -> Option<Vec<Work>> {
+        let wanted = wanted.max(1);
         let mut state = self.lock();
-        state.wanted = wanted.max(1);
         while state.written < written {
-            if state.len() >= state.wanted {
+            if state.len() >= wanted {
                 return Some(self.cycle_of(&mut state, planned));
             }
-            state = self.ready.wait(state).expect("no panic under this lock");
+            state = self.sleep(state, wanted);
         }
         None
     }
@@ -232,6 +280,19 @@ mod tests {
         batch.extend((0..200).map(|_| job(100)));
         queue.push_all(batch).unwrap();
         assert_eq!(queue.take_now((0, 0)).unwrap().len(), 201);
+    }
+
+    #[test]
+    fn who_looks_in_vain_looks_less_often() {
+        let queue = queue(8 << 20);
+        let mut looked = 0;
+        for _ in 0..1_000 {
+            looked += usize::from(queue.lock().in_vain.0 == 0);
+            assert!(queue.take_soon().is_none());
+        }
+        assert_eq!(looked, 10, "at once, and after 1, 2, 4 ... 256 more");
+        queue.push_all(vec![job(1)]).unwrap();
+        assert_eq!(queue.take_soon().map(|work| work.len()), Some(1));
     }
 
     #[test]

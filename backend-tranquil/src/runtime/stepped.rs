@@ -119,7 +119,10 @@ impl Steps {
     fn commit(&self) -> bool {
         let Some(mut part) = Out::of(&self.commit) else { return false };
         let part = part.get();
-        if !part.is_flying() && (self.queue.is_empty() || (part.must_wait() && self.shared.stopped().is_none())) {
+        if !part.is_flying() && self.queue.is_empty() {
+            return part.rest();
+        }
+        if !part.is_flying() && part.must_wait() && self.shared.stopped().is_none() {
             return false;
         }
         part.turn(&|_| {})

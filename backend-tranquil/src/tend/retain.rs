@@ -16,6 +16,8 @@ pub fn find(shared: &Arc<Shared>, progress: &Progress, limit: usize) -> Result<F
     if window.head.get() == 0 {
         return Ok(found);
     }
+    // How old events are, their segments tell.
+    shared.flush_events()?;
     let due = shared.events.first_since(since)?;
     let oldest = due.min(window.oldest.get().saturating_add(limit as u64));
     if oldest > window.oldest.get() {

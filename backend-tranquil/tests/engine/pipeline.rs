@@ -6,18 +6,20 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
+use crate::common::TestClock;
 use crate::common::disk::{Fault, FaultDisk, Faults};
 use crate::common::story::{Person, copy, key, small};
 use crate::stepped_store::{CountingKv, Stepped};
+use backend_api::mutation::Announce;
 use backend_api::{
-    AccountName, Accounts, Error, Expect, Firehose, Maintenance, Mutation, Op, Reason, Receipt, Result, Row, RowKind,
-    VerifyLevel, Writes,
+    AccountName, Accounts, Error, Expect, Firehose, Maintenance, Micros, Mutation, Op, Reason, Receipt, Result, Row,
+    RowKind, VerifyLevel, Writes,
 };
 use backend_tranquil::io::Env;
 use backend_tranquil::stepped::{MetaKv, MetaSnapshot, Part, Steps};
 use backend_tranquil::{Options, Tranquil};
-use conformance::create_account;
 use conformance::scene::did;
+use conformance::{ManualClock, create_account};
 
 type Run = Vec<(Vec<u8>, Option<Vec<u8>>)>;
 
@@ -71,6 +73,59 @@ fn events_are_synced_between_drains() {
     copy(dir.path(), killed.path());
     let store = Tranquil::open(small(killed.path())).unwrap();
     assert_eq!(s.at_once(store.event_window()).unwrap().unwrap().head.get(), stats.head.get(), "each is there again");
+}
+
+/// While others wait for the log, the events of what is answered wait for their segment: one call writes those of many cycles.
+/// They go there as soon as nobody waits.
+#[test]
+fn events_of_many_cycles_go_to_their_segment_at_once() {
+    let (dir, faults) = (tempfile::tempdir().unwrap(), Arc::<Faults>::default());
+    let env = Env { disk: Arc::new(FaultDisk(Arc::clone(&faults))), ..Env::real() };
+    let options = Options { segment_bytes: 64 << 10, cycle_mutations_max: 1, ..small(dir.path()) };
+    let s = Stepped::open_in(env, options);
+    s.run(s.store.apply(alice(create_account("alice"), 1))).unwrap();
+    // The segment is begun.
+    s.run(s.store.apply(alice(Op::Emit(Announce::Account), 100))).unwrap();
+    while s.steps.step(Part::Commit) {}
+    let writes = || faults.segment_writes.load(Ordering::SeqCst);
+    let (writes_before, syncs_before) = (writes(), faults.log_syncs.load(Ordering::SeqCst));
+    let mut calls: Vec<_> = (2..10).map(|n| Box::pin(s.store.apply(alice(Op::Emit(Announce::Account), n)))).collect();
+    assert!(calls.iter_mut().all(|call| s.at_once(call.as_mut()).is_none()));
+    let mut answered = 0;
+    while answered < calls.len() {
+        assert!(s.steps.step(Part::Commit), "{answered} are answered");
+        answered += calls[answered..].iter_mut().map_while(|call| s.at_once(call.as_mut())).map(Result::unwrap).count();
+    }
+    assert_eq!(faults.log_syncs.load(Ordering::SeqCst) - syncs_before, 8, "a cycle each");
+    assert_eq!(writes(), writes_before, "nobody waited for a segment");
+    while s.steps.step(Part::Commit) {}
+    assert_eq!(writes(), writes_before + 1);
+}
+
+/// Old events go also when none of them is in a segment yet.
+#[test]
+fn events_that_wait_for_their_segment_grow_old_too() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), Arc::<ManualClock>::default());
+    clock.set(Micros(1));
+    let env = Env { clock: Arc::new(TestClock(Arc::clone(&clock))), ..Env::real() };
+    let options = Options { segment_bytes: 64 << 10, event_retention_us: 1_000, ..small(dir.path()) };
+    let s = Stepped::open_in(env, options);
+    s.run(s.store.apply(alice(create_account("alice"), 1))).unwrap();
+    let announce = Mutation { ops: vec![Op::Emit(Announce::Account); 3], ..alice(Op::Emit(Announce::Account), 2) };
+    let mut emit = std::pin::pin!(s.store.apply(announce));
+    while s.at_once(emit.as_mut()).is_none() {
+        assert!(s.steps.step(Part::Commit));
+    }
+    clock.set(Micros(10_000));
+    let mut sweep = std::pin::pin!(s.store.sweep(100));
+    let report = loop {
+        match s.at_once(sweep.as_mut()) {
+            Some(report) => break report.unwrap(),
+            // Only what is asked for: nobody has time for what is left for later.
+            None => assert!(s.steps.step(Part::Read) || s.steps.step(Part::Commit)),
+        }
+    };
+    assert_eq!(report.events, 2, "the newest one stays");
 }
 
 /// A full store stops when a checkpoint has frozen and nothing of it is drained yet: nobody looks for space for it any more,

@@ -325,16 +325,20 @@ async fn a_missing_or_foreign_file_is_told() {
     let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     closed_story(small(dir.path()), 30).await;
     closed_story(small(other.path()), 30).await;
-    let logs = with_ending(&dir.path().join("log"), "log");
-    for file in [&logs[0], &logs[logs.len() - 1], &with_ending(&dir.path().join("events"), "segment")[1]] {
+    let logs = |d: &Path| with_ending(&d.join("log"), "log");
+    // Where one segment ends and the next begins is not the same in each store.
+    let segment = |d: &Path| with_ending(&d.join("events"), "segment")[1].clone();
+    let last = logs(dir.path()).len() - 1;
+    let files = |d: &Path| [logs(d)[0].clone(), logs(d)[last].clone(), segment(d)];
+    for (file, foreign) in files(dir.path()).iter().zip(files(other.path())) {
         let name = file.strip_prefix(dir.path()).unwrap();
         let missing = harmed(dir.path(), |d| fs::remove_file(d.join(name)).unwrap());
         let error = read_all(small(missing.path())).await.unwrap_err();
         assert!(error.detail().contains("log") || error.detail().contains("events"), "{}: {error}", name.display());
-        let foreign = harmed(dir.path(), |d| {
-            fs::copy(other.path().join(name), d.join(name)).unwrap();
+        let harmed = harmed(dir.path(), |d| {
+            fs::copy(foreign, d.join(name)).unwrap();
         });
-        let error = read_all(small(foreign.path())).await.unwrap_err();
+        let error = read_all(small(harmed.path())).await.unwrap_err();
         assert_eq!(error.reason(), Reason::WrongStore, "{}: {error}", name.display());
         assert!(error.detail().contains("belongs to store"), "{error}");
     }

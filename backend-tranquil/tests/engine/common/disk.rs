@@ -51,6 +51,7 @@ pub struct Faults {
     pub log_syncs: AtomicU64,
     pub log_writes: AtomicU64,
     pub segment_syncs: AtomicU64,
+    pub segment_writes: AtomicU64,
     /// Bytes of those writes.
     pub log_written_bytes: AtomicU64,
     /// Those that went beyond what was written of the file before.
@@ -241,6 +242,9 @@ impl File for FaultFile {
         {
             self.file.write_all_at(&buf[..bytes.min(buf.len())], offset)?;
             return Err(io::ErrorKind::StorageFull.into());
+        }
+        if self.name.ends_with(".segment") {
+            self.faults.segment_writes.fetch_add(1, Ordering::SeqCst);
         }
         let end = offset + buf.len() as u64;
         if self.has_no_room(end) {
