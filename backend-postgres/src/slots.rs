@@ -8,10 +8,11 @@ use sqlx::postgres::PgConnection;
 
 use crate::backend::Postgres;
 use crate::sql::Query;
+use crate::sweep::STEP_BYTES;
 use crate::types::{Columns as _, Time, signed};
 use crate::write::{Failed, Opened, Position};
 
-/// Changes deleted by one statement.
+/// Changes deleted by one statement, unless they have many bytes.
 const DELETED_MAX: i64 = 1_000;
 
 /// Statements of a change of the slots.
@@ -96,7 +97,8 @@ impl Postgres {
             }
             // Nobody can ask for these any more: in small steps, without the lock.
             loop {
-                let delete = sqlx::query(include_str!("../sql/delete_changes.sql")).bind(DELETED_MAX);
+                let delete = sqlx::query(include_str!("../sql/delete_changes.sql"));
+                let delete = delete.bind(DELETED_MAX).bind(signed(STEP_BYTES));
                 let deleted = self.shared.in_time(1, delete.execute(&mut connection)).await?;
                 if deleted?.rows_affected() == 0 {
                     return Ok(());

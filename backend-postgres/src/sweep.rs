@@ -14,6 +14,8 @@ use crate::write::Position;
 
 /// Entries forgotten by one transaction: writers wait for no more.
 const STEP: usize = 2_000;
+/// And bytes of them, but for the last: each page that something is deleted from is written whole to the server's log.
+pub(crate) const STEP_BYTES: u64 = 16 * 1024 * 1024;
 /// Generations, blobs and purges that one transaction ends: each takes some statements, however little there is of it.
 const ENDED: usize = 32;
 /// Mutations of the past that are looked at together.
@@ -153,6 +155,7 @@ async fn step(
         store,
         now,
         left: budget,
+        bytes: STEP_BYTES,
         looks: budget.max(LOOKS_MIN),
         looked: shared.looked(),
         has_moved: false,
@@ -195,6 +198,8 @@ struct Sweeper<'a> {
     now: Micros,
     /// Entries that may still be forgotten.
     left: usize,
+    /// Bytes that may still be forgotten. With the last of them the entries end.
+    bytes: u64,
     /// CIDs of the past that may still be looked at.
     looks: usize,
     looked: Looked,
@@ -261,11 +266,12 @@ impl Sweeper<'_> {
                 .bind(all().map(|(one, _)| one.repo).collect::<Vec<i64>>())
                 .bind(all().map(|(_, (_, cid))| cid).collect::<Vec<&[u8]>>())
                 .bind(all().map(|(one, _)| one.pos).collect::<Vec<i64>>())
-                .bind(left);
+                .bind(left)
+                .bind(signed(self.bytes));
             let row = query.fetch_one(&mut *self.connection).await.map_err(fail)?;
             let (deleted, last) = (row.number(0)?, row.number(1)?);
             self.report.blocks += deleted;
-            self.spend(deleted)?;
+            self.spend(deleted, row.number(2)?)?;
             if self.left == 0 {
                 looked = last as usize;
             }
@@ -282,6 +288,7 @@ impl Sweeper<'_> {
         let whole = past.iter().take_while(|one| one.is_whole).count();
         // Each has a commit and a receipt at the most.
         let some = &past[..whole.min((self.left / 2).max(1))];
+        let some = &some[..self.fitting(some.iter().map(|one| one.bytes))];
         let Some(last) = some.last() else { return Ok(true) };
         let replaced = some.iter().filter_map(|one| Some((one.repo, one.replaced.as_deref()?)));
         let (repos, revs): (Vec<i64>, Vec<&str>) = replaced.unzip();
@@ -293,6 +300,7 @@ impl Sweeper<'_> {
         }
         let positions: Vec<i64> = some.iter().map(|one| one.pos).collect();
         self.entries(sqlx::query("DELETE FROM mutations WHERE pos = ANY ($1)").bind(positions)).await?;
+        self.spend(0, some.iter().map(|one| one.bytes).sum())?;
         self.store.swept_pos = backend_api::Pos(last.pos.unsigned_abs());
         Ok(self.left > 0)
     }
@@ -304,14 +312,31 @@ impl Sweeper<'_> {
     async fn entries(&mut self, query: crate::sql::Query<'_>) -> Result<()> {
         let deleted = query.execute(&mut *self.connection).await.map_err(fail)?.rows_affected();
         self.report.entries += deleted;
-        self.spend(deleted)
+        self.spend(deleted, 0)
     }
 
-    fn spend(&mut self, deleted: u64) -> Result<()> {
+    /// Deletes what is long, as much of it as may go. How many entries went.
+    async fn long(&mut self, query: crate::sql::Query<'_>) -> Result<u64> {
+        let query = query.bind(self.left as i64).bind(signed(self.bytes));
+        let row = query.fetch_one(&mut *self.connection).await.map_err(fail)?;
+        let deleted = row.number(0)?;
+        self.spend(deleted, row.number(1)?)?;
+        Ok(deleted)
+    }
+
+    fn spend(&mut self, deleted: u64, bytes: u64) -> Result<()> {
         let left = usize::try_from(deleted).ok().and_then(|deleted| self.left.checked_sub(deleted));
-        self.left =
+        let left =
             left.ok_or_else(|| backend_api::Error::new(Reason::ReadFailed, "a sweep forgot more than it may"))?;
+        self.bytes = self.bytes.saturating_sub(bytes);
+        self.left = if self.bytes == 0 { 0 } else { left };
         Ok(())
+    }
+
+    /// How many of these may go: those that begin within the bytes that are left.
+    fn fitting(&self, sizes: impl Iterator<Item = u64>) -> usize {
+        let begins = sizes.scan(0, |before, own| Some(std::mem::replace(before, *before + own)));
+        begins.take(self.left).take_while(|before| *before < self.bytes).count()
     }
 
     /// Generations and blobs that nobody can reach, and purges.
@@ -346,13 +371,12 @@ impl Sweeper<'_> {
 
     async fn generation(&mut self, id: i64) -> Result<bool> {
         if self.left > 0 {
-            let query = sqlx::query(include_str!("../sql/sweep_blocks.sql")).bind(id).bind(self.left as i64);
-            let deleted = query.execute(&mut *self.connection).await.map_err(fail)?.rows_affected();
-            self.report.blocks += deleted;
-            self.spend(deleted)?;
+            self.report.blocks += self.long(sqlx::query(include_str!("../sql/sweep_blocks.sql")).bind(id)).await?;
+        }
+        if self.left > 0 {
+            self.report.entries += self.long(sqlx::query(include_str!("../sql/sweep_records.sql")).bind(id)).await?;
         }
         for sql in [
-            include_str!("../sql/sweep_records.sql"),
             include_str!("../sql/sweep_commits.sql"),
             include_str!("../sql/sweep_uses.sql"),
             include_str!("../sql/sweep_links.sql"),
@@ -376,10 +400,7 @@ impl Sweeper<'_> {
             return Ok(false);
         }
         let query = sqlx::query(include_str!("../sql/purge_blocks.sql"));
-        let query = query.bind(id).bind(&after).bind(end).bind(pos).bind(self.left as i64);
-        let deleted = query.execute(&mut *self.connection).await.map_err(fail)?.rows_affected();
-        self.report.blocks += deleted;
-        self.spend(deleted)?;
+        self.report.blocks += self.long(query.bind(id).bind(&after).bind(end).bind(pos)).await?;
         // With budget left the window is done with.
         if self.left > 0 {
             let sql = "UPDATE sweeps SET after = $3 WHERE kind = 3 AND id = $1 AND pos = $2";
@@ -404,14 +425,15 @@ impl Sweeper<'_> {
         let expired =
             sqlx::query(include_str!("../sql/sweep_rows.sql")).bind(Time(self.now)).bind(self.left as i64 + 1);
         let due = expired.fetch_all(&mut *self.connection).await.map_err(fail)?;
-        let some = &due[..due.len().min(self.left)];
+        let sizes = due.iter().map(|row| row.number(2)).collect::<Result<Vec<_>>>()?;
+        let some = &due[..self.fitting(sizes.iter().copied())];
         if !some.is_empty() {
             let kinds = some.iter().map(|row| row.number(0).map(|kind| kind as i16)).collect::<Result<Vec<_>>>()?;
             let keys = some.iter().map(|row| row.bytes(1)).collect::<Result<Vec<_>>>()?;
             let query = sqlx::query(include_str!("../sql/delete_rows.sql")).bind(kinds).bind(keys);
             let deleted = query.execute(&mut *self.connection).await.map_err(fail)?.rows_affected();
             self.report.rows += deleted;
-            self.spend(deleted)?;
+            self.spend(deleted, sizes[..some.len()].iter().sum())?;
         }
         Ok(some.len() == due.len())
     }
@@ -421,7 +443,8 @@ impl Sweeper<'_> {
         let query = query.bind(signed(self.store.seq.get())).bind(self.left as i64 + 1).bind(Time(cutoff));
         let query = query.bind(signed(self.store.oldest.get()));
         let due = query.fetch_all(&mut *self.connection).await.map_err(fail)?;
-        let some = &due[..due.len().min(self.left)];
+        let sizes = due.iter().map(|row| row.number(1)).collect::<Result<Vec<_>>>()?;
+        let some = &due[..self.fitting(sizes.iter().copied())];
         if let Some(last) = some.last() {
             let (oldest, last) = (self.store.oldest, last.seq(0)?);
             let query = sqlx::query("DELETE FROM events WHERE seq BETWEEN $1 AND $2");
@@ -429,7 +452,7 @@ impl Sweeper<'_> {
             self.store.oldest = last.plus(1)?;
             let deleted = query.execute(&mut *self.connection).await.map_err(fail)?.rows_affected();
             self.report.events += deleted;
-            self.spend(deleted)?;
+            self.spend(deleted, sizes[..some.len()].iter().sum())?;
         }
         Ok(some.len() == due.len())
     }
@@ -445,6 +468,8 @@ struct Past {
     /// True if these are the last ones.
     is_whole: bool,
     replaced: Option<String>,
+    /// What goes with it.
+    bytes: u64,
 }
 
 impl Past {
@@ -460,6 +485,7 @@ impl Past {
             released,
             before,
             replaced: row.optional_text(5)?.map(str::to_owned),
+            bytes: row.number(4)? + row.number(6)?,
         })
     }
 }

@@ -105,3 +105,92 @@ async fn what_cannot_be_read_holds_up_nothing_else() {
     assert_eq!((report.done, report.entries, report.held), (true, 1, vec![]));
     store.close().await.unwrap();
 }
+
+/// What each transaction deletes is noted: bytes of a table's column.
+async fn note_deletions(connection: &mut PgConnection, table: &str, bytes: &str) {
+    let sql = format!(
+        "CREATE TABLE IF NOT EXISTS noted (tx bigint, bytes bigint);
+         CREATE FUNCTION note_{table}() RETURNS trigger LANGUAGE plpgsql AS $$
+         BEGIN INSERT INTO noted VALUES (txid_current(), {bytes}); RETURN OLD; END $$;
+         CREATE TRIGGER notes AFTER DELETE ON {table} FOR EACH ROW EXECUTE FUNCTION note_{table}()"
+    );
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await.unwrap();
+}
+
+/// A thousand frames of megabytes are gigabytes in the server's log, for which all writers would wait.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_forgets_few_bytes_however_few_things_these_are() {
+    const MIB: i64 = 1 << 20;
+    const EACH: i64 = 24;
+    const STEP_MAX: i64 = 18 * MIB;
+    if !available() {
+        return;
+    }
+    let database = Database::create().await;
+    let store = Postgres::open(Options::new(database.url())).await.unwrap();
+    let mut connection = PgConnection::connect(&database.url()).await.unwrap();
+    let (long, cid) = (format!("decode(repeat('61', {MIB}), 'hex')"), "'\\x01711220'::bytea || sha256(n::text::bytea)");
+    let all = format!("generate_series(1, {EACH}) AS n");
+    // Blocks of a generation that is gone (7), of one that is purged (8), and those that mutations released (9).
+    let fill = format!(
+        "INSERT INTO events (seq, at, frame) SELECT n, '1970-01-02', {long} FROM {all};
+         INSERT INTO events (seq, at, frame) VALUES ({EACH} + 1, '1970-01-02', '');
+         INSERT INTO rows (kind, key, expires_at, body) SELECT 17, int4send(n), '1970-01-02', {long} FROM {all};
+         INSERT INTO blocks (repo, cid, refs, released, bytes)
+         SELECT r, {cid}, 0, CASE r WHEN 9 THEN n ELSE 0 END, {long} FROM unnest(ARRAY[7, 8, 9]) AS r, {all};
+         INSERT INTO records (repo, path, cid, pos, mentions)
+         SELECT 7, n, {cid}, 1, to_jsonb((SELECT string_agg(sha256((n || ' ' || m)::bytea)::text, '')
+                                          FROM generate_series(1, 20000) AS m)) FROM {all};
+         INSERT INTO mutations (pos, did, key, digest, at, first_seq, events, repo, released, taken)
+         SELECT n, 'did:web:gone', decode(lpad(n::text, 32, '0'), 'hex'), 0, '1970-01-02', 1, 0, 9, {cid}, {long} FROM {all};
+         INSERT INTO sweeps (kind, id, pos, since) VALUES (1, 7, 0, '1970-01-02'), (3, 8, 1, '1970-01-02');
+         UPDATE store SET turn = turn + 1, pos = {EACH}, seq = {EACH} + 1"
+    );
+    sqlx::raw_sql(AssertSqlSafe(fill)).execute(&mut connection).await.unwrap();
+    for (table, bytes) in [
+        ("events", "octet_length(OLD.frame)"),
+        ("rows", "octet_length(OLD.body)"),
+        ("blocks", "octet_length(OLD.bytes)"),
+        ("records", "pg_column_size(OLD.mentions)"),
+        ("mutations", "octet_length(OLD.taken)"),
+    ] {
+        note_deletions(&mut connection, table, bytes).await;
+    }
+    let report = store.sweep(1_000_000).await.unwrap();
+    let things = (report.done, report.blocks, report.rows, report.events);
+    assert_eq!(things, (true, 3 * EACH as u64, EACH as u64, EACH as u64), "{report:?}");
+    // Records, receipts, a generation, and two that are ended.
+    assert_eq!(report.entries, 2 * EACH as u64 + 2, "{report:?}");
+    let steps = "SELECT sum(bytes)::bigint FROM noted GROUP BY tx";
+    let steps: Vec<i64> = sqlx::query_scalar(steps).fetch_all(&mut connection).await.unwrap();
+    assert!(steps.iter().sum::<i64>() > 6 * EACH * MIB, "{steps:?}");
+    assert!(steps.iter().all(|bytes| *bytes <= STEP_MAX), "{steps:?}");
+    store.close().await.unwrap();
+}
+
+/// What every slot has read goes in small steps too.
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_that_were_read_go_by_their_bytes() {
+    const MIB: i64 = 1 << 20;
+    const EACH: i64 = 24;
+    if !available() {
+        return;
+    }
+    let database = Database::create().await;
+    let store = Postgres::open(Options::new(database.url())).await.unwrap();
+    store.register_slot("reader").await.unwrap();
+    let mut connection = PgConnection::connect(&database.url()).await.unwrap();
+    let fill = format!(
+        "INSERT INTO changes (pos, at, first_seq, body)
+         SELECT n, '1970-01-02', 1, decode(repeat('61', {MIB}), 'hex') FROM generate_series(1, {EACH}) AS n;
+         UPDATE store SET turn = turn + 1, pos = {EACH}"
+    );
+    sqlx::raw_sql(AssertSqlSafe(fill)).execute(&mut connection).await.unwrap();
+    note_deletions(&mut connection, "changes", "octet_length(OLD.body)").await;
+    store.advance_slot("reader", backend_api::Pos(EACH as u64 - 1)).await.unwrap();
+    let steps = "SELECT sum(bytes)::bigint FROM noted GROUP BY tx";
+    let steps: Vec<i64> = sqlx::query_scalar(steps).fetch_all(&mut connection).await.unwrap();
+    assert_eq!(steps.iter().sum::<i64>(), (EACH - 1) * MIB);
+    assert!(steps.iter().all(|bytes| *bytes <= 18 * MIB), "{steps:?}");
+    store.close().await.unwrap();
+}
