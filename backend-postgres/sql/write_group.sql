@@ -4,7 +4,7 @@
 -- of `store` stays locked until the commit, so numbers become visible in their order.
 WITH turn AS (
     UPDATE store SET turn = turn + 1, pos = $2, seq = $3, at = $4
-    WHERE turn = $1 AND epoch = $5 AND writable AND pos = $51 AND seq = $52 AND at = $53
+    WHERE turn = $1 AND epoch = $5 AND writable AND pos = $51 AND seq = $52 AND at = $53 AND id = $54
     RETURNING turn
 ), new_blocks AS (
     INSERT INTO blocks AS b (repo, cid, refs, released, bytes)

@@ -84,7 +84,8 @@ pub(super) async fn save_group(
         .bind(after.seq.to_string())
         .bind(signed(before.pos.0))
         .bind(signed(before.seq.get()))
-        .bind(Time(before.at));
+        .bind(Time(before.at))
+        .bind(before.opened.id);
     Ok(query.fetch_optional(connection).await?.is_some())
 }
 

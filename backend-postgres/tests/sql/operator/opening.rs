@@ -225,3 +225,29 @@ async fn a_store_in_place_of_the_one_that_was_opened_is_not_written_to() {
     assert_eq!(backend_api::Changes::position(&*new).await.unwrap(), backend_api::Pos(0));
     assert!(store.stats().await.unwrap().stopped.is_some_and(|why| why.contains("another store")));
 }
+
+/// Both have written nothing: they differ by their names alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_store_in_place_of_a_new_one_is_not_written_to() {
+    if !available() {
+        return;
+    }
+    let database = Database::create().await;
+    let store = Postgres::open(Options::new(database.url())).await.unwrap();
+    let mutation = |ops| backend_api::Mutation {
+        did: conformance::scene::did("alice"),
+        key: backend_api::IdempotencyKey([1; 16]),
+        ops,
+        blocks: Vec::new(),
+    };
+    // From the refusal it knows where the store stands.
+    let refused = backend_api::Writes::apply(&*store, mutation(vec![backend_api::Op::DeleteAccount])).await;
+    assert_eq!(refused.unwrap_err().reason(), Reason::AccountMissing);
+    let mut connection = PgConnection::connect(&database.url()).await.unwrap();
+    sqlx::raw_sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public").execute(&mut connection).await.unwrap();
+    let new = Postgres::open(Options::new(database.url())).await.unwrap();
+    let create = mutation(vec![conformance::create_account("alice")]);
+    let refused = backend_api::Writes::apply(&*store, create).await;
+    assert_eq!(refused.unwrap_err().reason(), Reason::WrongStore);
+    assert_eq!(backend_api::Changes::position(&*new).await.unwrap(), backend_api::Pos(0));
+}
