@@ -9,6 +9,11 @@ use backend_api::Micros;
 pub trait Clock: Send + Sync + 'static {
     /// The time now.
     fn now(&self) -> Micros;
+
+    /// True of a clock that goes by the world's time, as a server's does.
+    fn is_of_the_world(&self) -> bool {
+        false
+    }
 }
 
 /// The machine's clock.
@@ -20,6 +25,10 @@ impl Clock for SystemClock {
         // A clock before 1970 is as good as none.
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Micros(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
+    }
+
+    fn is_of_the_world(&self) -> bool {
+        true
     }
 }
 

@@ -16,13 +16,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use backend_api::limits::PAGE_ITEMS_MAX;
-use backend_api::{Error, Page, Reason, Result};
+use backend_api::{Error, Micros, Page, Reason, Result};
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::attend::Attended;
+use crate::clock::Clock;
 use crate::error::failed;
 use crate::migrate::{IDENTIFIER_BYTES_MAX, MIGRATIONS, check_schema, create_schema, migrate};
 use crate::options::Options;
@@ -50,6 +51,8 @@ pub const PLANNING: [(&str, &str); 6] = [
 ];
 /// A commit whose connection was lost is looked up by its receipt, which is kept as long as the past is.
 const HISTORY_WINDOW_US_MIN: u64 = 3_600_000_000;
+/// Clocks of machines that are kept right are seconds apart.
+const CLOCKS_APART_US_MAX: u64 = 3_600_000_000;
 /// More than any server has; the pool makes room for as many when it is made.
 const POOL_SIZE_MAX: u32 = 10_000;
 /// How long closing waits for connections that a server does not let go.
@@ -224,7 +227,7 @@ fn check_parameters(url: &str) -> Result<()> {
 /// Brings a database to where a store can be opened over it. Done twice it is as done once.
 async fn prepare(connection: &mut PgConnection, options: &Options) -> Result<Position> {
     check_encoding(connection).await?;
-    check_settings(connection, &options.schema).await?;
+    check_settings(connection, options).await?;
     create_schema(connection, &options.schema).await?;
     migrate(connection, MIGRATIONS).await?;
     warn_if_not_durable(connection).await?;
@@ -254,22 +257,40 @@ async fn check_encoding(connection: &mut PgConnection) -> Result<()> {
 
 /// Refuses a connection without the settings that it was asked for with: a pooler may drop them, and all schemas would be
 /// one store.
-async fn check_settings(connection: &mut PgConnection, schema: &str) -> Result<()> {
+async fn check_settings(connection: &mut PgConnection, options: &Options) -> Result<()> {
     use crate::types::Columns as _;
-    let sql = "SELECT current_setting('search_path'), current_setting('enable_seqscan'), \
-               current_setting('transaction_read_only')";
+    let sql = include_str!("../../sql/settings.sql");
     let row = sqlx::query(sql).fetch_one(connection).await.map_err(|e| failed("read the connection's settings", &e))?;
     if row.text(2)? == "on" {
         let detail = "database: it takes no writes now: a standby, or told so; nothing was changed";
         return Err(Error::new(Reason::ReadFailed, detail));
     }
     let first = row.text(0)?.split(',').next().unwrap_or_default().trim().trim_matches('"');
-    if (first, row.text(1)?) == (schema, "off") {
-        return Ok(());
+    if (first, row.text(1)?) == (options.schema.as_str(), "off") {
+        return check_clock(&*options.clock, row.time(3)?);
     }
     let detail = "database: the connection does not have the settings that it was asked for with; nothing was changed: a \
                   pooler in between must not drop the parameter `options`";
     Err(Error::new(Reason::BadRequest, detail))
+}
+
+/// Refuses a clock that is far ahead of the server's. The store's time never goes back: what is written by such a clock sets
+/// it for all processes, and what a sweep forgets by it they have lost. One that is behind does no harm.
+fn check_clock(clock: &dyn Clock, servers: Micros) -> Result<()> {
+    let apart_us = clock.now().0.abs_diff(servers.0);
+    if !clock.is_of_the_world() || apart_us <= CLOCKS_APART_US_MAX {
+        return Ok(());
+    }
+    let minutes = apart_us / 60_000_000;
+    if clock.now() < servers {
+        tracing::warn!(minutes, "this machine's clock is behind that of the database's server");
+        return Ok(());
+    }
+    let detail = format!(
+        "database: this machine's clock is {minutes} minutes ahead of the server's; nothing was changed: set the one that \
+         is wrong, for the time of what is written is that of all processes, and does not go back"
+    );
+    Err(Error::new(Reason::ReadFailed, detail))
 }
 
 /// A server can be told to acknowledge what it has not written. That is the operator's decision; it is said once.

@@ -1,9 +1,10 @@
 //! What an operator may have got wrong, or has under way, when a store is opened.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use backend_api::{Maintenance as _, Reason};
-use backend_postgres::{Options, Postgres};
+use backend_api::{Maintenance as _, Micros, Reason};
+use backend_postgres::{Clock, Options, Postgres, SystemClock};
 use postgres_fixture::{Database, available};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 
@@ -250,4 +251,43 @@ async fn a_new_store_in_place_of_a_new_one_is_not_written_to() {
     let refused = backend_api::Writes::apply(&*store, create).await;
     assert_eq!(refused.unwrap_err().reason(), Reason::WrongStore);
     assert_eq!(backend_api::Changes::position(&*new).await.unwrap(), backend_api::Pos(0));
+}
+
+/// The machine's clock, set wrong.
+struct Wrong {
+    ahead_us: i64,
+}
+
+impl Clock for Wrong {
+    fn now(&self) -> Micros {
+        Micros(SystemClock.now().0.saturating_add_signed(self.ahead_us))
+    }
+
+    fn is_of_the_world(&self) -> bool {
+        SystemClock.is_of_the_world()
+    }
+}
+
+/// One process would set the time of all, and sweep what is not due.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_hours_ahead_of_the_servers_is_refused() {
+    const MINUTE_US: i64 = 60_000_000;
+    if !available() {
+        return;
+    }
+    let database = Database::create().await;
+    let with = |minutes: i64| {
+        let mut options = Options::new(database.url());
+        options.clock = Arc::new(Wrong { ahead_us: minutes * MINUTE_US });
+        options
+    };
+    let error = refused(with(80 * 60)).await;
+    assert_eq!(error.reason(), Reason::ReadFailed, "{error}");
+    assert!(error.detail().contains("4800 minutes ahead"), "{error}");
+    let mut connection = PgConnection::connect(&database.url()).await.unwrap();
+    assert_eq!(tables(&mut connection).await, Vec::<String>::new(), "nothing was changed");
+    refused(with(61)).await;
+    for good in [59, -80 * 60] {
+        Postgres::open(with(good)).await.unwrap().close().await.unwrap();
+    }
 }
