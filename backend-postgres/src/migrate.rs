@@ -92,8 +92,7 @@ pub async fn migrate(connection: &mut PgConnection, migrations: &[Migration]) ->
 /// its tables. Tables of somebody else's are left alone.
 async fn is_done(connection: &mut PgConnection, migrations: &[Migration]) -> Result<bool> {
     // In this order: whoever makes the store meanwhile makes that table first.
-    let sql = "SELECT (SELECT count(to_regclass(name)) FROM unnest($1::text[]) AS t (name)), \
-               num_nonnulls(to_regclass('migrations'))::bigint";
+    let sql = include_str!("../sql/tables_there.sql");
     let row = sqlx::query(sql).bind(&TABLES[..]).fetch_one(&mut *connection).await;
     let row = row.map_err(|e| unprepared("look for the migrations", &e))?;
     match (row.number(0)?, row.number(1)?) {

@@ -71,9 +71,7 @@ impl Postgres {
     /// # Errors
     /// [`Reason::RowMissing`] if there is no such slot; [`Reason::Closed`] over a fence; those of the database.
     pub async fn advance_slot(&self, name: &str, pos: Pos) -> Result<()> {
-        let sql = "UPDATE slots
-                   SET pos = greatest(pos, least($2, (SELECT pos FROM store ORDER BY turn DESC LIMIT 1)))
-                   WHERE name = $1";
+        let sql = include_str!("../sql/advance_slot.sql");
         self.change_slots(name, || sqlx::query(sql).bind(name).bind(signed(pos.0))).await
     }
 

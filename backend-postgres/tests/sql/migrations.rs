@@ -208,6 +208,34 @@ fn statements_stay_within_plain_sql() {
     assert!(BANNED.iter().any(|word| "select pg_advisory_lock(1)".contains(word)), "the list finds what it is for");
 }
 
+/// Texts of a source that begin as a statement does and go over a line's end.
+fn long_statements(code: &str) -> Vec<&str> {
+    const VERBS: [&str; 8] = ["SELECT ", "INSERT ", "UPDATE ", "DELETE ", "WITH ", "CREATE ", "ALTER ", "LOCK "];
+    let begins = VERBS.iter().flat_map(|verb| code.match_indices(verb)).map(|(at, _)| at);
+    let texts = begins.filter(|at| code[..*at].ends_with('"')).filter_map(|at| code[at..].split('"').next());
+    texts.filter(|text| text.contains('\n')).collect()
+}
+
+#[test]
+fn statements_of_more_than_a_line_are_in_files_of_their_own() {
+    let mut folders = vec![std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    let mut seen = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let code = std::fs::read_to_string(&path).unwrap();
+            assert_eq!(long_statements(&code), Vec::<&str>::new(), "{}", path.display());
+            seen += 1;
+        }
+    }
+    assert!(seen > 30, "{seen} files");
+    assert_eq!(long_statements("query(\"SELECT 1 \\\n FROM a\")").len(), 1);
+}
+
 /// Makes the dump of the newest version anew: `DUMP=1 cargo test -p backend-postgres --test migrations dump`. Otherwise checks
 /// that the dumped store and one that is made now hold the same rows.
 #[tokio::test]
