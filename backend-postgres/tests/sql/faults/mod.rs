@@ -4,6 +4,7 @@ mod alone;
 mod amounts;
 mod away;
 mod links;
+mod messages;
 mod passing;
 mod poolers;
 mod proxy;
@@ -20,7 +21,7 @@ use backend_api::{
 use backend_postgres::{Clock, Options, Postgres};
 use conformance::{create_account, scene};
 use postgres_fixture::{Durability, Local, local};
-use proxy::{Fault, Moment, Proxy};
+use proxy::{Cut, Fault, Moment, Proxy};
 use scene::SceneRepo;
 use sqlx::{Connection as _, PgConnection, Row as _};
 

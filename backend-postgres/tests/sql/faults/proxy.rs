@@ -16,6 +16,17 @@ pub enum Moment {
     After,
 }
 
+/// A connection is lost with what is said at some place of the conversation, whatever it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cut {
+    /// Whether the client says it, or the server.
+    pub of_client: bool,
+    /// How much that side says before.
+    pub after: u32,
+    /// Whether the first half of it still comes through.
+    pub half: bool,
+}
+
 /// A connection is lost with the first words that contain these.
 #[derive(Debug, Clone, Copy)]
 pub struct Fault {
@@ -30,6 +41,7 @@ pub struct Fault {
 #[derive(Default)]
 struct State {
     fault: Option<Fault>,
+    cut: Option<Cut>,
     is_away: bool,
     /// Takes connections, and says nothing.
     is_silent: bool,
@@ -98,6 +110,16 @@ impl Proxy {
 
     pub fn set(&self, fault: Fault) {
         self.state.lock().unwrap().fault = Some(fault);
+    }
+
+    /// From now on counted.
+    pub fn cut(&self, cut: Cut) {
+        self.state.lock().unwrap().cut = Some(cut);
+    }
+
+    /// True if it has not come to that; then it does not any more.
+    pub fn was_not_cut(&self) -> bool {
+        self.state.lock().unwrap().cut.take().is_some()
     }
 
     /// True once the fault has happened.
@@ -200,6 +222,10 @@ async fn pass(mut client: UnixStream, mut server: UnixStream, state: Arc<Mutex<S
                 if is_muted() {
                     continue;
                 }
+                if let Some(half) = cut(&state, true) {
+                    let _ = server.write_all(&from_client[..half * len / 2]).await;
+                    return;
+                }
                 said += len;
                 let pondering = state.lock().unwrap().pondering.take_if(|(bytes, _)| heard > *bytes);
                 for time in counted(&state, said).into_iter().chain(pondering.map(|(_, time)| time)) {
@@ -239,6 +265,10 @@ async fn pass(mut client: UnixStream, mut server: UnixStream, state: Arc<Mutex<S
                 if is_muted() {
                     continue;
                 }
+                if let Some(half) = cut(&state, false) {
+                    let _ = client.write_all(&from_server[..half * len / 2]).await;
+                    return;
+                }
                 state.lock().unwrap().heard_bytes += len as u64;
                 heard += len;
                 if client.write_all(&from_server[..len]).await.is_err() {
@@ -247,6 +277,17 @@ async fn pass(mut client: UnixStream, mut server: UnixStream, state: Arc<Mutex<S
             }
         }
     }
+}
+
+/// How many halves still come through, if the connection is lost with what is said now.
+fn cut(state: &Mutex<State>, of_client: bool) -> Option<usize> {
+    let mut state = state.lock().unwrap();
+    let cut = state.cut.as_mut().filter(|cut| cut.of_client == of_client)?;
+    if cut.after > 0 {
+        cut.after -= 1;
+        return None;
+    }
+    state.cut.take().map(|cut| usize::from(cut.half))
 }
 
 /// The first words of a transaction.
