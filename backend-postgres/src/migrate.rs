@@ -73,6 +73,9 @@ pub async fn migrate(connection: &mut PgConnection, migrations: &[Migration]) ->
         .await
         .map_err(|e| unprepared("wait for the lock of the migrations", &e))?;
     let applied = applied(&mut transaction, migrations).await?;
+    if applied < migrations.len() {
+        lock_store(&mut transaction).await?;
+    }
     for step in migrations.iter().skip(applied) {
         let what = format!("migrate to version {} ({})", step.version, step.name);
         sqlx::raw_sql(step.sql).execute(&mut *transaction).await.map_err(|e| unprepared(&what, &e))?;
@@ -104,6 +107,17 @@ async fn is_done(connection: &mut PgConnection, migrations: &[Migration]) -> Res
         )),
         _ => Ok(applied(connection, migrations).await? == migrations.len()),
     }
+}
+
+/// Locks the table of the store, if it is there. Who writes has its row locked when it goes on to other tables: of a step that
+/// came to those first, and of who writes, the server would end one.
+async fn lock_store(connection: &mut PgConnection) -> Result<()> {
+    let fail = |e| unprepared("lock the store", &e);
+    let sql = "SELECT num_nonnulls(to_regclass('store'))::bigint";
+    if sqlx::query(sql).fetch_one(&mut *connection).await.map_err(fail)?.number(0)? == 0 {
+        return Ok(());
+    }
+    sqlx::query("LOCK TABLE store IN ACCESS EXCLUSIVE MODE").execute(connection).await.map(drop).map_err(fail)
 }
 
 /// How many of the steps are done.

@@ -141,6 +141,34 @@ async fn a_step_is_made_once_by_many_at_the_same_time_or_not_at_all() {
     assert_eq!(rows.len(), 1, "a step that fails leaves nothing");
 }
 
+/// Who writes has locked the row of the store, and goes on to other tables: in whatever order a step takes those.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_and_who_writes_do_not_wait_for_each_other() {
+    const SQL: &str = "ALTER TABLE events ADD COLUMN later integer; ALTER TABLE store ADD COLUMN later integer";
+    const WAITING: &str = "SELECT count(*) FROM pg_stat_activity \
+                           WHERE wait_event_type = 'Lock' AND datname = current_database()";
+    if !available() {
+        return;
+    }
+    let database = database().await;
+    let (mut writer, mut other) = (connect(&database).await, connect(&database).await);
+    let mut writer = writer.begin().await.unwrap();
+    sqlx::query("SELECT turn FROM store FOR UPDATE").execute(&mut *writer).await.unwrap();
+    let mut migrating = connect(&database).await;
+    let migrating = tokio::spawn(async move {
+        let again = MIGRATIONS.iter().map(|step| Migration { version: step.version, name: step.name, sql: step.sql });
+        let later = Migration { version: MIGRATIONS.len() as i32 + 1, name: "later", sql: SQL };
+        migrate(&mut migrating, &again.chain([later]).collect::<Vec<_>>()).await
+    });
+    while sqlx::query_scalar::<_, i64>(WAITING).fetch_one(&mut other).await.unwrap() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let write = "INSERT INTO events (seq, at, frame) VALUES (1, now(), '')";
+    sqlx::query(write).execute(&mut *writer).await.unwrap();
+    writer.commit().await.unwrap();
+    migrating.await.unwrap().unwrap();
+}
+
 #[tokio::test]
 async fn stores_in_two_schemas_of_one_database_are_two() {
     if !available() {
