@@ -128,6 +128,33 @@ fn events_that_wait_for_their_segment_grow_old_too() {
     assert_eq!(report.events, 2, "the newest one stays");
 }
 
+/// What is not drained is in memory, and memory is bounded: with two full tables no further cycle begins.
+#[test]
+fn writers_wait_for_a_drain_when_memory_is_used_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let max = 256 << 10;
+    let options = Options { memtable_bytes_max: max, log_file_bytes: 64 << 20, ..small(dir.path()) };
+    let s = Stepped::open_in(Env::real(), options);
+    s.run(s.store.apply(alice(create_account("alice"), 1))).unwrap();
+    let bytes = 10_000;
+    let mut taken = 0;
+    let mut waits = loop {
+        let mut call = Box::pin(s.store.apply(put(2 + taken, bytes)));
+        let mut answer = s.at_once(call.as_mut());
+        while answer.is_none() && s.steps.step(Part::Commit) {
+            answer = s.at_once(call.as_mut());
+        }
+        match answer {
+            Some(answer) => answer.map(drop).unwrap(),
+            None => break call,
+        }
+        taken += 1;
+        assert!(taken * (bytes as u64) < 3 * max as u64, "nobody waits");
+    };
+    assert!(taken * (bytes as u64) > max as u64, "{taken} taken: one table is being drained, and one is filled");
+    s.run(waits.as_mut()).unwrap();
+}
+
 /// A full store stops when a checkpoint has frozen and nothing of it is drained yet: nobody looks for space for it any more,
 /// and whoever waits for it is told.
 #[test]

@@ -1,14 +1,16 @@
 //! Rebuilding the metadata store from a copy: in little memory, and from a whole copy or not at all (promise P7).
 
 use std::fs;
-use std::ops::Range;
+use std::ops::{Bound, Range};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::common::story::{key, read_all, roomy, with_ending};
 use crate::stepped_store::{CountingKv, Stepped};
-use backend_api::{Backend, Expect, Maintenance, Mutation, Op, Result, Row, RowKind, SnapshotItem, Writes};
+use backend_api::{
+    Backend, Expect, Maintenance, Micros, Mutation, Op, Result, Row, RowKey, RowKind, SnapshotItem, Writes,
+};
 use backend_tranquil::io::Env;
 use backend_tranquil::stepped::{MetaKv, MetaSnapshot};
 use backend_tranquil::{Options, Tranquil};
@@ -109,25 +111,102 @@ async fn half_a_copy_counts_for_nothing() {
     let before = story(dir.path()).await;
     let copy = with_ending(&dir.path().join("snapshots"), "snapshot").remove(0);
     let mut bytes = fs::read(&copy).unwrap();
-    let at = bytes.len() * 9 / 10;
-    bytes[at] ^= 1;
+    // Within a row near its end, which is not deleted after it.
+    let row = 1_000_020_u64.to_be_bytes();
+    let at = bytes.windows(row.len()).position(|window| window == row).unwrap();
+    assert!(at > bytes.len() / 2);
+    bytes[at + 100] ^= 1;
     fs::write(&copy, bytes).unwrap();
+    // Nothing is there to heal it from.
+    with_ending(&dir.path().join("snapshots"), "parity").iter().for_each(|sidecar| fs::remove_file(sidecar).unwrap());
     assert_eq!(difference(&before, &read_all(options(dir.path())).await.unwrap()), None);
+}
+
+/// A store over metadata that a test may change.
+fn open_over(directory: &Path, kv: &CountingKv) -> Result<Stepped> {
+    let opened = kv.clone();
+    let (store, steps) = Tranquil::open_stepped(Env::real(), roomy(directory), move |path: &Path| {
+        fs::create_dir_all(path).unwrap();
+        Ok(Arc::new(opened.clone()) as Arc<dyn MetaKv>)
+    })?;
+    Ok(Stepped { store, kv: kv.clone(), steps: Arc::new(steps) })
+}
+
+/// Replay does again what was done, or says that the metadata under it is not what it was.
+#[test]
+fn replay_over_other_metadata_is_told() {
+    let mutation = |n, op| Mutation { did: did("alice"), key: key(n), ops: vec![op], blocks: Vec::new() };
+    let put = |n: u64, expires_at| {
+        let row = Row { expires_at, ..Row::new(RowKind::Session, [b'r', n as u8], vec![7; 100]) };
+        mutation(n, Op::PutRow { row, expect: Expect::Any })
+    };
+    type Harm = fn(&[u8], &mut Vec<u8>) -> bool;
+    let position: Harm = |key, value| {
+        let is_it = key == [0, 0];
+        if is_it {
+            value[1] += 1;
+        }
+        is_it
+    };
+    // The row's time: deleted, it leaves another entry of the index than it has.
+    let content: Harm = |key, value| {
+        let is_it = key.ends_with(b"r\x01") && value.len() > 100;
+        if is_it {
+            let at = value.windows(2).position(|w| w == [0xff, 0x01]).unwrap();
+            value[at] = 0xfe;
+        }
+        is_it
+    };
+    for (harm, told) in [(position, "the metadata stands at mutation 4"), (content, "something else than it did")] {
+        let (dir, kv) = (tempfile::tempdir().unwrap(), CountingKv::default());
+        let stepped = open_over(dir.path(), &kv).unwrap();
+        stepped.run(stepped.store.apply(mutation(0, create_account("alice")))).unwrap();
+        stepped.run(stepped.store.apply(put(1, Some(Micros(255))))).unwrap();
+        stepped.run(stepped.store.apply(put(2, None))).unwrap();
+        stepped.run(stepped.store.checkpoint()).unwrap();
+        let row = RowKey { kind: RowKind::Session, key: b"r\x01".to_vec() };
+        stepped.run(stepped.store.apply(mutation(4, Op::DeleteRow { key: row, expect: Expect::Any }))).unwrap();
+        drop(stepped);
+        let pairs: Vec<_> =
+            kv.snapshot().range(Bound::Unbounded, Bound::Unbounded, false).map(Result::unwrap).collect();
+        let mut harmed = 0;
+        for (key, value) in pairs {
+            let mut value = value.to_vec();
+            if harm(&key, &mut value) {
+                kv.ingest(&mut std::iter::once((key.to_vec(), Some(value)))).unwrap();
+                harmed += 1;
+            }
+        }
+        assert_eq!(harmed, 1);
+        let error = open_over(dir.path(), &kv).map(drop).unwrap_err();
+        assert!(error.detail().contains(told), "{error}");
+    }
+}
+
+/// Hints only save reading: those of another file are passed over.
+#[tokio::test]
+async fn hints_of_another_file_are_passed_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let never = || Options { snapshot_log_bytes_min: 1 << 40, log_file_bytes: 16 << 10, ..options(dir.path()) };
+    let store = Tranquil::open(never()).unwrap();
+    write(&*store, 0..1, |n| if n == 0 { create_account("alice") } else { put(1_000_000 + n) }).await;
+    write(&*store, 1_000..1_000 + ROWS, put).await;
+    let before = snapshot(&*store).await.unwrap();
+    store.close().await.unwrap();
+    let hints = with_ending(&dir.path().join("log"), "hint");
+    let aside = dir.path().join("aside");
+    fs::rename(&hints[0], &aside).unwrap();
+    fs::rename(&hints[1], &hints[0]).unwrap();
+    fs::rename(&aside, &hints[1]).unwrap();
+    fs::remove_dir_all(dir.path().join("meta")).unwrap();
+    assert_eq!(difference(&before, &read_all(never()).await.unwrap()), None);
 }
 
 /// A mark that no cycle can have written is told, and nothing is worked out from it.
 #[test]
 fn a_mark_within_the_first_header_of_the_log_is_refused() {
     let (dir, kv) = (tempfile::tempdir().unwrap(), CountingKv::default());
-    let open = || {
-        let opened = kv.clone();
-        Tranquil::open_stepped(Env::real(), roomy(dir.path()), move |path: &Path| -> Result<Arc<dyn MetaKv>> {
-            fs::create_dir_all(path).unwrap();
-            Ok(Arc::new(opened.clone()))
-        })
-    };
-    let (store, steps) = open().map(|(store, steps)| (store, Arc::new(steps))).unwrap();
-    let stepped = Stepped { store, kv: kv.clone(), steps };
+    let stepped = open_over(dir.path(), &kv).unwrap();
     let account =
         || Mutation { did: did("alice"), key: key(0), ops: vec![create_account("alice")], blocks: Vec::new() };
     stepped.run(stepped.store.apply(account())).unwrap();
@@ -142,7 +221,7 @@ fn a_mark_within_the_first_header_of_the_log_is_refused() {
     }
     value.push(20);
     kv.ingest(&mut std::iter::once((mark, Some(value)))).unwrap();
-    let error = open().map(drop).unwrap_err();
+    let error = open_over(dir.path(), &kv).map(drop).unwrap_err();
     assert!(error.detail().contains("0000000001.log: offset 20: no cycle can end there"), "{error}");
 }
 
