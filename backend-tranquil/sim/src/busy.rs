@@ -81,5 +81,6 @@ fn setup(rng: &mut Rng) -> Setup {
         between_ppm: rng.pick(&[0, 0, 20_000]),
         copies_on_write: rng.one_in(3),
         evicts: rng.one_in(2),
+        repairs: false,
     }
 }

@@ -58,6 +58,8 @@ pub enum Act {
     Large(u64, u64),
     /// Random reads, whatever the disk does.
     Peek(u64),
+    /// The store is checked, or with `true` repaired, while people write.
+    Check(bool),
 }
 
 /// How a run is set up.
@@ -85,6 +87,8 @@ pub struct Setup {
     pub copies_on_write: bool,
     /// Pages that failed to be written are forgotten with the process.
     pub evicts: bool,
+    /// Each open compares all files with their sidecars first.
+    pub repairs: bool,
 }
 
 /// A run.
@@ -139,7 +143,17 @@ impl Plan {
                 _ => {}
             }
         }
-        Self::new(seed, setup, acts)
+        let mut plan = Self::new(seed, setup, acts);
+        plan.add_checks(&mut Rng::of(seed, 7));
+        plan
+    }
+
+    /// Numbers of their own: where they come, no other act is another one for it.
+    fn add_checks(&mut self, rng: &mut Rng) {
+        for number in 0..rng.below(3) {
+            let at = rng.below(self.acts.len() as u64 + 1) as usize;
+            self.acts.insert(at, (CHECKS + number, Act::Check(rng.one_in(2))));
+        }
     }
 
     /// The run of these acts. Each has its number: those below a hundred are the run's own.
@@ -159,6 +173,9 @@ impl Plan {
         Self::new(REFERENCE_SEED, Setup::plain(), acts)
     }
 }
+
+/// The numbers of checks begin here.
+const CHECKS: u64 = 1 << 20;
 
 /// The history of this seed has everything that people do.
 const REFERENCE_SEED: u64 = 7;
@@ -201,6 +218,7 @@ impl Setup {
             between_ppm: rng.pick(&[0, 20_000, 200_000]),
             copies_on_write: rng.one_in(3),
             evicts: rng.one_in(2),
+            repairs: rng.one_in(8),
         }
     }
 
@@ -219,6 +237,7 @@ impl Setup {
             between_ppm: 0,
             copies_on_write: false,
             evicts: false,
+            repairs: false,
         }
     }
 }

@@ -72,7 +72,7 @@ impl Disk for SimDisk {
     }
 
     fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        let (inode, boot) = self.call(Call::Open, hash(path) ^ 1, is_alone(path), |state, fault| {
+        let (inode, boot) = self.call(Call::Create, hash(path) ^ 1, is_alone(path), |state, fault| {
             fail(fault)?;
             let (parent, name) = state.parent(path)?;
             if state.directory(parent)?.live.contains_key(name) {
@@ -89,7 +89,7 @@ impl Disk for SimDisk {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.call(Call::Name, hash(from) ^ hash(to).rotate_left(1), is_alone(from), |state, fault| {
+        self.call(Call::Rename, hash(from) ^ hash(to).rotate_left(1), is_alone(from), |state, fault| {
             fail(fault)?;
             let (parent, name) = state.parent(from)?;
             let (other, new) = state.parent(to)?;
@@ -115,16 +115,23 @@ impl Disk for SimDisk {
 
     fn remove_directory(&self, path: &Path) -> io::Result<()> {
         self.call(Call::Name, hash(path) ^ 3, is_alone(path), |state, fault| {
-            fail(fault)?;
             let (parent, name) = state.parent(path)?;
             let inode = state.find(path)?;
-            empty(state, inode)?;
+            let is_broken_off = fault.is_some() || state.is_off;
+            // What is in it goes first, and it may end there.
+            if !is_broken_off || state.rng.one_in(2) {
+                empty(state, inode)?;
+            }
+            fail(fault)?;
+            if is_broken_off {
+                return Err(off());
+            }
             state.change_names(parent, vec![(name.to_owned(), None)])
         })
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<String>> {
-        self.call(Call::Name, hash(path) ^ 4, is_alone(path), |state, fault| {
+        self.call(Call::List, hash(path) ^ 4, is_alone(path), |state, fault| {
             fail(fault)?;
             let inode = state.find(path)?;
             Ok(state.directory(inode)?.live.keys().cloned().collect())
@@ -282,7 +289,7 @@ impl File for SimFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.call(Call::Size, len ^ 1 << 50, |state, fault| {
+        self.call(Call::SetSize, len ^ 1 << 50, |state, fault| {
             fail(fault)?;
             let order = state.next_order();
             let file = state.file(self.inode)?;

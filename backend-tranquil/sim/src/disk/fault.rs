@@ -103,12 +103,20 @@ pub enum Call {
     Sync,
     /// Syncing a directory.
     SyncDirectory,
-    /// Opening or creating a file.
+    /// Opening a file.
     Open,
+    /// Creating a file.
+    Create,
+    /// Giving a file another name.
+    Rename,
+    /// Listing a directory.
+    List,
     /// Other work on names.
     Name,
-    /// A file's size.
+    /// Asking for a file's size.
     Size,
+    /// Setting it.
+    SetSize,
     /// A key-value store takes in a run.
     Ingest,
     /// A key-value store is opened.
@@ -123,18 +131,24 @@ impl Call {
     /// What can go wrong with it.
     #[must_use]
     pub const fn faults(self) -> &'static [Fault] {
-        use Fault::{FlippedRead, Rot, StaleRead};
+        use Fault::{Descriptors, NoSpace, Quota};
+        use Fault::{DuplicatedWrite, FlippedRead, LostWrite, MisdirectedWrite, Rot, StaleRead};
         match self {
             Self::Read => &[Fault::Read, Fault::Interrupted, Fault::ShortRead, StaleRead, FlippedRead, Rot],
-            Self::Write => &[Fault::Write, Fault::PartialWrite, Fault::NoSpace, Fault::Quota],
-            Self::Allocate => &[Fault::Write, Fault::NoSpace, Fault::Quota],
-            Self::Sync => {
-                &[Fault::Sync, Fault::SyncGate, Fault::LostWrite, Fault::MisdirectedWrite, Fault::DuplicatedWrite]
-            }
-            Self::SyncDirectory => &[Fault::SyncDirectory],
-            Self::Open => &[Fault::Name, Fault::Descriptors],
+            Self::Write => &[Fault::Write, Fault::PartialWrite, NoSpace, Quota],
+            Self::Allocate => &[Fault::Write, NoSpace, Quota],
+            // Space that is only given out when it is synced: quotas, file systems of a network.
+            Self::Sync => &[Fault::Sync, Fault::SyncGate, NoSpace, Quota, LostWrite, MisdirectedWrite, DuplicatedWrite],
+            // A directory is opened to be synced, and to be listed.
+            Self::SyncDirectory => &[Fault::SyncDirectory, Descriptors],
+            Self::List => &[Fault::Name, Descriptors],
+            Self::Open => &[Fault::Name, Descriptors],
+            // A directory grows, too.
+            Self::Create => &[Fault::Name, Descriptors, NoSpace, Quota],
+            Self::Rename => &[Fault::Name, NoSpace, Quota],
             Self::Name => &[Fault::Name],
             Self::Size => &[Fault::Size],
+            Self::SetSize => &[Fault::Size, NoSpace],
             Self::Ingest => {
                 &[Fault::Ingest, Fault::IngestDone, Fault::IngestFull, Fault::IngestFullDone, Fault::Compaction]
             }
@@ -245,7 +259,16 @@ impl Fault {
 
     /// Nobody has to notice.
     const fn is_quiet(self) -> bool {
-        matches!(self, Self::Torn | Self::Slow | Self::ClockAhead | Self::ClockBack | Self::ClockFrozen)
+        matches!(
+            self,
+            Self::Interrupted
+                | Self::ShortRead
+                | Self::Torn
+                | Self::Slow
+                | Self::ClockAhead
+                | Self::ClockBack
+                | Self::ClockFrozen
+        )
     }
 
     /// As the system would tell it.

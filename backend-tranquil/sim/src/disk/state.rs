@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Bound;
 use std::path::{Component, Path};
+
+use bytes::Bytes;
 
 use super::crash::{Crash, Keep, Lots, Survivors};
 use super::fault::{Call, Fault, Faults};
-use super::node::{DirectoryNode, FileNode, Inode, NameChange, Node};
+use super::node::{DirectoryNode, FileNode, Inode, KvNode, NameChange, Node};
 use crate::rng::Rng;
 use crate::trace::Trace;
 
@@ -94,7 +97,9 @@ impl State {
             self.trace.note(0xdead);
             // A write or a change of names that was under way may have been done in part: what that means is decided
             // when it is known what the crash leaves.
-            return if matches!(call, Call::Write | Call::Name | Call::Open | Call::Ingest) && self.rng.one_in(2) {
+            return if matches!(call, Call::Write | Call::Name | Call::Create | Call::Rename | Call::Open | Call::Ingest)
+                && self.rng.one_in(2)
+            {
                 Ok(None)
             } else {
                 Err(off())
@@ -300,6 +305,14 @@ impl State {
             Some(Node::File(file)) => out.push((path, &file.live)),
             Some(Node::Kv(_)) | None => {}
         }
+    }
+
+    /// The keys of every key-value store.
+    #[must_use]
+    pub fn keys(&self) -> Vec<Bytes> {
+        let all = |kv: &KvNode| kv.pairs.range(Bound::Unbounded, Bound::Unbounded, false).map(|(key, _)| key).collect();
+        let kvs = self.nodes.values().filter_map(|node| if let Node::Kv(kv) = node { Some(kv) } else { None });
+        kvs.flat_map(|kv| -> Vec<Bytes> { all(kv) }).collect()
     }
 
     /// Changes a file behind everybody's back, on disk and in the cache.

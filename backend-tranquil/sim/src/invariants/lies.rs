@@ -7,7 +7,7 @@
 //! can tell: whether the end of the log was lost by a disk that lied about a sync, or never written. Then the store is a
 //! beginning of what it was: whole, and older.
 
-use backend_api::{Change, Error, Kind, Seq, SnapshotItem};
+use backend_api::{Change, Error, Kind, Seq, SnapshotItem, VerifyReport};
 
 use super::{Held, Violation};
 use crate::world::DIRECTORY;
@@ -32,6 +32,19 @@ pub fn named(error: &Error) -> Held {
         return Ok(());
     }
     Err(violation(format!("it does not say what is damaged: {text}")))
+}
+
+/// A check of a store on a machine on which nothing went wrong finds nothing, and nothing to heal.
+///
+/// # Errors
+/// If it does.
+pub fn is_sound(report: &VerifyReport, troubled: bool) -> Held {
+    match report.problems.iter().chain(&report.healed).next() {
+        Some(what) if !troubled => {
+            Err(violation(format!("nothing went wrong on the machine, and a check finds {what}")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What could be read of everything is what was expected, as far as it goes.

@@ -4,6 +4,7 @@ pub mod agrees;
 pub mod durable;
 pub mod feed;
 pub mod held;
+pub mod indexes;
 pub mod lies;
 pub mod refused;
 pub mod sequence;

@@ -46,6 +46,8 @@ impl std::fmt::Debug for Foreign {
 enum End {
     /// The store says that something is wrong.
     Told,
+    /// The same; and it is as it was when somebody has it repaired.
+    Healed,
     /// It is as it was.
     Harmless,
 }
@@ -97,13 +99,17 @@ pub fn rot(density: u64, part: (u64, u64)) -> Swept {
     all.extend(foreign.into_iter().map(|harm| (&closed, harm)));
     all.extend(flips_of_the_log(&killed.machine.disk.state(), density).into_iter().map(|harm| (&killed, harm)));
     let all = part_of(all.into_iter(), part);
-    let (told, harmless) = (AtomicU64::new(0), AtomicU64::new(0));
+    let (told, healed, harmless) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
     let failures = each(all.len() as u64, |i| {
         let (subject, harm) = &all[i as usize];
         let tried = catch_unwind(AssertUnwindSafe(|| attempt(subject, harm)));
         match tried {
             Ok(Ok(end)) => {
-                let counter = if matches!(end, End::Told) { &told } else { &harmless };
+                let counter = match end {
+                    End::Told => &told,
+                    End::Healed => &healed,
+                    End::Harmless => &harmless,
+                };
                 counter.fetch_add(1, Ordering::Relaxed);
                 None
             }
@@ -111,7 +117,7 @@ pub fn rot(density: u64, part: (u64, u64)) -> Swept {
             Err(_) => Some(format!("{harm:?}: a panic")),
         }
     });
-    let ends = vec![("told", told.into_inner()), ("harmless", harmless.into_inner())];
+    let ends = vec![("told", told.into_inner()), ("healed", healed.into_inner()), ("harmless", harmless.into_inner())];
     Swept { tried: all.len() as u64, failures, ends }
 }
 
@@ -162,8 +168,28 @@ fn attempt(subject: &Subject, harm: &Harm) -> Result<End, String> {
             let items = conformance::digest::difference(&expected.items, &found.items);
             Err(items.unwrap_or_else(|| "the change feed differs".into()))
         }
-        Err(e) if matches!(e.kind(), Kind::Corrupt | Kind::Stopped | Kind::Busy) => Ok(End::Told),
+        Err(e) if matches!(e.kind(), Kind::Corrupt | Kind::Stopped | Kind::Busy) => {
+            let is_derived = |path: &str| !path.ends_with(".log") && !path.ends_with(".segment");
+            match harm {
+                // Made again, or there twice.
+                Harm::Flip(path, ..) | Harm::Cut(path, _) | Harm::Lose(path) if is_derived(path) => {
+                    Err(format!("nothing is lost, and the store says {e}"))
+                }
+                Harm::Flip(..) if !was_killed => healed(&machine, expected, &e),
+                _ => Ok(End::Told),
+            }
+        }
         Err(e) => Err(format!("an error of another kind: {e}")),
+    }
+}
+
+/// Of a store that was closed everything is covered: what one flipped bit damages is healed when somebody asks for it.
+fn healed(machine: &Machine, expected: &Content, told: &Error) -> Result<End, String> {
+    let setup = Setup { repairs: true, ..machine.setup.clone() };
+    match everything(&Machine { setup, ..machine.clone() }) {
+        Ok(found) if found == *expected => Ok(End::Healed),
+        Ok(_) => Err(format!("what repair makes of it is not what it was: {told}")),
+        Err(e) => Err(format!("it is not healed: {e}; at first: {told}")),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Those who take their time: exports, the reader of the change feed, sweeps among writers, large imports.
 
-use backend_api::{Block, Changes, Cid, Codec, Maintenance, Snapshot, SnapshotItem, Snapshots};
+use backend_api::{Block, Changes, Cid, Codec, Maintenance, Snapshot, SnapshotItem, Snapshots, VerifyLevel};
 use conformance::history::{Intent, Note};
 use futures::{FutureExt as _, StreamExt as _};
 
@@ -70,6 +70,20 @@ impl World {
                 let expected = expected.map_err(|e| Violation::new("agrees", format!("the model's snapshot: {e}")))?;
                 self.export = Some(Export { items, found: Vec::new(), expected });
                 Ok(())
+            }
+            Some(Err(e)) => self.may_fail(&e),
+            None => Ok(()),
+        }
+    }
+
+    /// Somebody checks the store, or has it repaired: where nothing went wrong nothing is wrong, whatever goes on meanwhile.
+    pub(super) fn check(&mut self, repairs: bool) -> Held {
+        let level = if repairs { VerifyLevel::Repair } else { VerifyLevel::Deep };
+        let db = self.engine().db.clone();
+        match self.call("a check", async move { db.verify(level).await })? {
+            Some(Ok(report)) => {
+                self.look_for_trouble();
+                lies::is_sound(&report, self.troubled)
             }
             Some(Err(e)) => self.may_fail(&e),
             None => Ok(()),

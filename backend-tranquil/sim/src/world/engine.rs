@@ -66,6 +66,7 @@ impl Machine {
         options.snapshot_log_bytes_min = setup.snapshot_log_bytes;
         options.cycle_mutations_max = setup.cycle_mutations;
         options.queue_bytes_max = setup.queue_bytes;
+        options.repair = setup.repairs;
         // Which block leaves a cache that is full depends on a hash that differs from process to process.
         options.hot_bytes = if setup.keeps_hot { 1 << 40 } else { 0 };
         options

@@ -69,7 +69,8 @@ impl World {
             Ok(())
         };
         let read = engine.wait(read, &mut rng, TURNS_MAX);
-        let verified = engine.wait(engine.db.verify(VerifyLevel::Deep), &mut rng, TURNS_MAX * 10);
+        let level = if rng.one_in(2) { VerifyLevel::Deep } else { VerifyLevel::Repair };
+        let verified = engine.wait(engine.db.verify(level), &mut rng, TURNS_MAX * 10);
         self.rng = rng;
         let model = async { held::items(self.model.snapshot().await?).await };
         let expected = futures::FutureExt::now_or_never(model).expect("the model never waits");

@@ -18,7 +18,7 @@ use conformance::{ManualClock, Model, START};
 use crate::disk::{Call, Crash, Fault, Faults, SimDisk, State, Survivors};
 use crate::invariants::feed::Feed;
 use crate::invariants::sequence::Ledger;
-use crate::invariants::{Held, Violation, held, space};
+use crate::invariants::{Held, Violation, held, indexes, space};
 use crate::plan::{Act, Plan};
 use crate::rng::Rng;
 
@@ -285,6 +285,7 @@ impl World {
             Act::SweepAmong(budget) => self.sweep_among(*budget)?,
             Act::Large(who, kib) => self.large(*who, *kib)?,
             Act::Peek(reads) => self.peek(*reads)?,
+            Act::Check(repairs) => self.check(*repairs)?,
         }
         Ok(())
     }
@@ -381,7 +382,8 @@ impl World {
         let files = state.files();
         space::figures(&stats, &files)?;
         space::files(&files)?;
-        space::swept(&items)
+        space::swept(&items)?;
+        indexes::check(&items, state.keys().iter().map(|key| &key[..]))
     }
 
     fn report(&self) -> Report {
