@@ -377,3 +377,19 @@ fn one_failed_reopening_after_a_full_disk_is_tried_again() {
         assert!(store.account(&AccountName::Did(did("alice"))).await.unwrap().is_some());
     });
 }
+
+/// What waits has a bound: who comes when it is reached is told to come again, and one is taken however large it is.
+#[test]
+fn what_waits_to_be_written_is_bounded() {
+    let dir = tempfile::tempdir().unwrap();
+    let s = Stepped::open_in(Env::real(), Options { queue_bytes_max: 100_000, ..small(dir.path()) });
+    s.run(s.store.apply(alice(create_account("alice"), 1))).unwrap();
+    let mut calls: Vec<_> = (0..30).map(|n| Box::pin(s.store.apply(put(2 + n, 10_000)))).collect();
+    let answers: Vec<_> = calls.iter_mut().map(|call| s.at_once(call.as_mut())).collect();
+    let waits = answers.iter().take_while(|answer| answer.is_none()).count();
+    assert!((8..10).contains(&waits), "{waits} wait");
+    let is_told = |answer: &Option<Result<Receipt>>| matches!(answer, Some(Err(e)) if e.reason() == Reason::Overloaded);
+    assert!(answers[waits..].iter().all(is_told));
+    calls.truncate(waits);
+    calls.into_iter().for_each(|call| drop(s.run(call).unwrap()));
+}

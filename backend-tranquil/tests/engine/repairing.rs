@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::common::story::{closed_story, copy, roomy, small, with_ending};
-use backend_api::{Maintenance, SnapshotItem, VerifyLevel, VerifyReport};
+use backend_api::{Changes, Maintenance, Pos, SnapshotItem, VerifyLevel, VerifyReport};
 use backend_tranquil::{Options, Tranquil};
 use conformance::digest::difference;
 use conformance::snapshot;
@@ -39,10 +39,12 @@ fn opened(directory: &Path) -> Arc<Tranquil> {
 async fn sealed_files_are_healed_beside_an_open_store() {
     let (dir, before) = story().await;
     let store = opened(dir.path());
+    // All files of the log are open when they are healed.
+    let changes = store.changes(Pos(0), 10_000, usize::MAX).await.unwrap();
     for (room, ending) in [("log", "log"), ("events", "segment")] {
         let path = sealed(dir.path(), room, ending);
         let right = fs::read(&path).unwrap();
-        for at in [20, right.len() / 2, right.len() - 1] {
+        for at in [right.len() / 2, 20, right.len() - 1] {
             change(&path, at);
             let report = repair(&store).await;
             assert_eq!(report.problems, Vec::<String>::new(), "{} byte {at}", path.display());
@@ -57,6 +59,7 @@ async fn sealed_files_are_healed_beside_an_open_store() {
         assert_eq!(kept.filter(|name| name.contains(".damaged-")).count(), 3, "each of them is kept");
     }
     assert_eq!(difference(&before, &snapshot(&*store).await.unwrap()), None);
+    assert!(store.changes(Pos(0), 10_000, usize::MAX).await.unwrap() == changes);
 }
 
 /// What is being written keeps its place: it is told, and healed when the store is closed.

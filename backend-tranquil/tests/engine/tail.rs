@@ -5,8 +5,10 @@ use std::fs;
 use std::sync::Arc;
 
 use crate::common::disk::{Fault, FaultDisk, Faults};
-use crate::common::story::{copy, files, read_all, read_all_in, roomy, with_ending, write_story};
-use backend_api::{Reason, SnapshotItem};
+use crate::common::story::{
+    Person, closed_story, copy, files, read_all, read_all_in, roomy, small, with_ending, write_story,
+};
+use backend_api::{Maintenance, Reason, SnapshotItem};
 use backend_tranquil::Tranquil;
 use backend_tranquil::io::Env;
 use conformance::digest::difference;
@@ -74,4 +76,26 @@ async fn a_copy_that_is_not_what_was_copied_is_never_built_on() {
     let after = read_all(roomy(dead.path())).await.unwrap();
     assert_eq!(difference(&before, &after), None);
     assert_eq!(with_ending(&dead.path().join("log"), "tmp"), Vec::<std::path::PathBuf>::new());
+}
+
+/// What a crash left behind the last whole event of a segment is cut off for good: nothing of it is there when the segment is
+/// sealed, however long it was.
+#[tokio::test]
+async fn nothing_stays_behind_the_last_event() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(closed_story(small(dir.path()), 10).await);
+    let newest = with_ending(&dir.path().join("events"), "segment").pop().unwrap();
+    let mut bytes = std::fs::read(&newest).unwrap();
+    bytes.resize(bytes.len() + (64 << 10), 0x5a);
+    std::fs::write(&newest, bytes).unwrap();
+    let store = Tranquil::open(small(dir.path())).unwrap();
+    let mut person = Person::create(&*store, "another", 900).await.unwrap();
+    for n in 0..30 {
+        person.post(&*store, &format!("note {n}")).await.unwrap();
+    }
+    let before = snapshot(&*store).await.unwrap();
+    store.close().await.unwrap();
+    assert!(with_ending(&dir.path().join("events"), "segment").pop() != Some(newest), "it is sealed");
+    let store = Tranquil::open(small(dir.path())).unwrap();
+    assert_eq!(difference(&before, &snapshot(&*store).await.unwrap()), None);
 }
