@@ -13,7 +13,7 @@ const HOUR_US: u64 = 3_600_000_000;
 pub struct Options {
     /// Where the database is: `postgres://user:password@host:port/database?sslmode=...`. Never printed.
     pub url: String,
-    /// Connections at the most. One writes; the others read.
+    /// Connections at the most. One writes, or two if there are more than three; one listens; the others read.
     pub pool_size: u32,
     /// The schema that the tables are in. It is created if it is not there.
     pub schema: String,
@@ -46,6 +46,11 @@ impl Options {
             slot: None,
             clock: Arc::new(SystemClock),
         }
+    }
+
+    /// Connections that write.
+    pub(crate) fn writing(&self) -> u32 {
+        if self.pool_size > 3 { 2 } else { 1 }
     }
 }
 

@@ -209,13 +209,16 @@ pub(crate) fn upload_time(bytes: usize) -> Duration {
 
 /// Gives a transaction the time that so many bytes take on a slow link: the server counts it as idle while it reads them.
 pub(crate) async fn allow_upload(connection: &mut PgConnection, bytes: usize) -> sqlx::Result<()> {
-    let upload = upload_time(bytes);
-    if upload.is_zero() {
+    if upload_time(bytes).is_zero() {
         return Ok(());
     }
-    let idle_ms = LOCK_IDLE_MS_MAX as u128 + upload.as_millis();
-    let sql = format!("SET LOCAL idle_in_transaction_session_timeout = {idle_ms}");
+    let sql = format!("SET LOCAL idle_in_transaction_session_timeout = {}", idle_ms(bytes));
     sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await.map(drop)
+}
+
+/// For how long a transaction with so many bytes may stand still.
+pub(crate) fn idle_ms(bytes: usize) -> u128 {
+    LOCK_IDLE_MS_MAX as u128 + upload_time(bytes).as_millis()
 }
 
 /// Connects, or gives it up.
@@ -287,6 +290,7 @@ pub(crate) struct Counters {
     mutations: AtomicU64,
     group_us_max: AtomicU64,
     races: AtomicU64,
+    pipelined: AtomicU64,
     retries: AtomicU64,
 }
 
@@ -295,6 +299,11 @@ impl Counters {
         self.groups.fetch_add(1, Ordering::Relaxed);
         self.mutations.fetch_add(mutations, Ordering::Relaxed);
         self.group_us_max.fetch_max(us, Ordering::Relaxed);
+    }
+
+    /// A group was written before the one that it follows was committed.
+    pub fn pipelined(&self) {
+        self.pipelined.fetch_add(1, Ordering::Relaxed);
     }
 
     pub fn race(&self) {
@@ -313,6 +322,7 @@ impl Counters {
             ("syncs", groups),
             ("mutations", self.mutations.load(Ordering::Relaxed)),
             ("cycle_us_max", self.group_us_max.load(Ordering::Relaxed)),
+            ("cycles_pipelined", self.pipelined.load(Ordering::Relaxed)),
             ("races", self.races.load(Ordering::Relaxed)),
             ("retries", self.retries.load(Ordering::Relaxed)),
         ];

@@ -34,8 +34,8 @@ use crate::shared::{
 use crate::silence::Silence;
 use crate::write::{Position, Queue, Writer};
 
-/// Connections that the store needs at least: one writes, one listens, the others read. What takes long, such as a sweep or
-/// a snapshot, has one more for as long as it takes.
+/// Connections that the store needs at least: one writes, or two where there are more, one listens, the others read. What takes
+/// long, such as a sweep or a snapshot, has one more for as long as it takes.
 const POOL_SIZE_MIN: u32 = 3;
 /// A statement is planned once on each connection, whatever its values are: planning a group's anew costs more than executing
 /// it. A plan that is kept must not rest on tables being small when it was made, so it has no choice but indexes.
@@ -84,7 +84,7 @@ impl Postgres {
         let silence = Arc::new(Silence::default());
         let asking = Arc::clone(&silence);
         let pool = PgPoolOptions::new()
-            .max_connections(options.pool_size.clamp(POOL_SIZE_MIN, POOL_SIZE_MAX) - 2)
+            .max_connections(options.pool_size.clamp(POOL_SIZE_MIN, POOL_SIZE_MAX) - 1 - options.writing())
             .acquire_timeout(CONNECT_TIMEOUT)
             // A connection that was lost is found by its first statement, without asking before each.
             .test_before_acquire(false)

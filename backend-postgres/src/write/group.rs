@@ -1,9 +1,9 @@
 //! One group of mutations, from the queue to the commit.
 //!
-//! Most groups are planned without a lock, on what this process knows since it wrote last, and written by one statement that
-//! takes effect only if nobody else wrote since ([`Mode::Alone`]). If somebody did, the group is made again under the lock of
-//! the store's row ([`Mode::Locked`]), as every first group is, and every one after a failure. A group that may have been
-//! committed before its connection was lost is made again in the same way: the receipts tell.
+//! Most groups are planned without a lock, on what this process knows since it planned the last, and take effect only if nobody
+//! else wrote since ([`Maker::plan_on`]; the [`Script`] is carried out by a task of its own). If somebody did, the group is made
+//! again under the lock of the store's row ([`Maker::locked`]), as every first group is, and every one after a failure. A group
+//! that may have been committed before its connection was lost is made again in the same way: the receipts tell.
 
 use backend_api::{Checked, Error, Op, Plan, Reason, Receipt, Result, plan};
 use sqlx::Connection as _;
@@ -13,7 +13,8 @@ use super::fold::Fold;
 use super::load::{Failed, load};
 use super::overlay::Overlay;
 use super::position::{Opened, Position};
-use super::save::{has_others, save_group, save_others};
+use super::save::save;
+use super::script::{Script, Way};
 use super::wanted::{Wanted, looks};
 use crate::clock::Clock;
 use crate::shared::allow_upload;
@@ -29,21 +30,16 @@ const LOADED_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// All rows of an account that is deleted are looked at under the lock: that may take half a minute, as so many bytes do.
 const DELETION_BYTES: usize = 512 * 1024;
 
-/// How a group is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mode {
-    /// On what is known, without a lock.
-    Alone,
-    /// Under the lock of the store's row.
-    Locked,
-}
-
-/// What became of a group.
-pub(super) enum Made {
-    /// Its answers hold, of all of it or of the first of it. What the store stands at now.
-    Done(Vec<Result<Receipt>>, Position),
-    /// Somebody else wrote: nothing was changed, and nothing of it counts.
-    Raced,
+/// A group that is planned.
+pub(super) struct Planned {
+    /// Its answers, of all of it or of the first of it; they hold once it is written.
+    pub answers: Vec<Result<Receipt>>,
+    /// Where the store stands then.
+    pub after: Position,
+    /// What is to be written, if anything is.
+    pub script: Option<Script>,
+    /// For how many bytes that may take its time.
+    pub bytes: usize,
 }
 
 /// A failure of the database, and whether the group may have been committed.
@@ -65,7 +61,7 @@ pub(super) fn bytes(group: &[Checked]) -> usize {
     group.iter().map(Checked::bytes).sum::<usize>() + deletion
 }
 
-fn maybe(e: sqlx::Error) -> Broken {
+pub(super) fn maybe(e: sqlx::Error) -> Broken {
     let may_be_committed = !crate::error::is_answer(&e);
     Broken { failed: e.into(), may_be_committed }
 }
@@ -73,8 +69,6 @@ fn maybe(e: sqlx::Error) -> Broken {
 /// What stays from group to group.
 pub(super) struct Maker<'a> {
     pub overlay: &'a mut Overlay,
-    /// Where the store stood after this process' last write; `None` after a failure.
-    pub known: Option<Position>,
     pub opened: Opened,
     pub clock: &'a dyn Clock,
     /// The channel on which the other processes are woken, if they are.
@@ -84,70 +78,62 @@ pub(super) struct Maker<'a> {
 }
 
 impl Maker<'_> {
-    /// Makes a group.
-    pub async fn make(&mut self, connection: &mut PgConnection, mode: Mode, group: &[Checked]) -> Result<Made, Broken> {
-        match (mode, self.known) {
-            (Mode::Alone, Some(known)) => self.alone(connection, known, group).await,
-            _ => self.locked(connection, group).await,
-        }
-    }
-
-    async fn alone(
+    /// Plans a group on a known state. Nothing is written, and nothing locked.
+    pub async fn plan_on(
         &mut self,
         connection: &mut PgConnection,
         known: Position,
         group: &[Checked],
-    ) -> Result<Made, Broken> {
+        way: Way,
+    ) -> Result<Planned, Broken> {
         self.overlay.clear(true);
         let (answers, fold, after) = self.plan(connection, known, group).await?;
-        if fold.taken.is_empty() {
-            // Refusals are as good as what they were made on.
-            let now = Position::read(connection).await?;
-            let is_good = now.is_at(&known) && now.opened == self.opened;
-            return Ok(if is_good { Made::Done(answers, known) } else { Made::Raced });
-        }
-        let is_saved = if has_others(self.overlay, &fold) {
-            let mut transaction = connection.begin().await?;
-            allow_upload(&mut transaction, bytes(group) + self.overlay.loaded_bytes).await?;
-            let is_saved = save_group(&mut transaction, self.overlay, &fold, known, after, self.wakes).await?;
-            if is_saved {
-                save_others(&mut transaction, self.overlay, &fold).await?;
-                transaction.commit().await.map_err(maybe)?;
-            } else {
-                transaction.rollback().await?;
-            }
-            is_saved
-        } else {
-            // A statement by itself is its own transaction.
-            save_group(connection, self.overlay, &fold, known, after, self.wakes).await.map_err(maybe)?
-        };
-        Ok(if is_saved { Made::Done(answers, Position { turn: known.turn + 1, ..after }) } else { Made::Raced })
+        Ok(self.planned(group, answers, &fold, (known, after), way))
     }
 
-    async fn locked(&mut self, connection: &mut PgConnection, group: &[Checked]) -> Result<Made, Broken> {
+    fn planned(
+        &self,
+        group: &[Checked],
+        answers: Vec<Result<Receipt>>,
+        fold: &Fold,
+        (known, after): (Position, Position),
+        way: Way,
+    ) -> Planned {
+        let bytes = bytes(group) + self.overlay.loaded_bytes;
+        if fold.taken.is_empty() && !self.must_turn {
+            return Planned { answers, after: known, script: None, bytes };
+        }
+        let script = Some(save(self.overlay, fold, (known, after), self.wakes, way));
+        Planned { answers, after: Position { turn: known.turn + 1, ..after }, script, bytes }
+    }
+
+    /// Makes a group under the lock of the store's row.
+    pub async fn locked(
+        &mut self,
+        connection: &mut PgConnection,
+        group: &[Checked],
+    ) -> Result<(Vec<Result<Receipt>>, Position), Broken> {
         self.overlay.clear(false);
         let mut transaction = connection.begin().await?;
         allow_upload(&mut transaction, bytes(group)).await?;
         let known = Position::lock(&mut transaction).await?;
         known.open_to(self.opened)?;
         let (answers, fold, after) = self.plan(&mut transaction, known, group).await?;
-        if fold.taken.is_empty() && !self.must_turn {
+        let planned = self.planned(group, answers, &fold, (known, after), Way::Alone);
+        let Some(script) = planned.script else {
             transaction.rollback().await?;
-            return Ok(Made::Done(answers, known));
-        }
+            return Ok((planned.answers, planned.after));
+        };
         if self.overlay.loaded_bytes > 0 {
-            allow_upload(&mut transaction, bytes(group) + self.overlay.loaded_bytes).await?;
+            allow_upload(&mut transaction, planned.bytes).await?;
         }
-        if !save_group(&mut transaction, self.overlay, &fold, known, after, self.wakes).await? {
+        if !script.within(&mut transaction).await? {
             transaction.rollback().await?;
             let detail = "the row of the store changed under its lock; nothing was written: see who else writes it";
             return Err(Error::new(Reason::DataCorrupt, detail).into());
         }
-        if has_others(self.overlay, &fold) {
-            save_others(&mut transaction, self.overlay, &fold).await?;
-        }
         transaction.commit().await.map_err(maybe)?;
-        Ok(Made::Done(answers, Position { turn: known.turn + 1, ..after }))
+        Ok((planned.answers, planned.after))
     }
 
     /// Plans mutation after mutation, each on what those before it did. A refusal leaves nothing behind. Ends before the last

@@ -1,5 +1,6 @@
 //! The way of a write: queue, group, plan, one statement, commit.
 
+mod flight;
 mod fold;
 mod group;
 mod load;
@@ -8,6 +9,7 @@ mod position;
 mod queue;
 mod save;
 mod save_rows;
+mod script;
 mod wanted;
 mod writer;
 

@@ -64,6 +64,9 @@ pub(super) struct Overlay {
     pub emails: HashMap<Email, Option<Did>>,
     pub repos: HashMap<RepoId, Option<Repo>>,
     pub blocks: HashMap<(RepoId, Cid), BlockState>,
+    /// Blocks that earlier groups left with so many references at least, and their lengths: what a commit adds of the tree
+    /// the next one to the repo takes away.
+    pub held: HashMap<(RepoId, Cid), (u64, u32)>,
     pub records: HashMap<(RepoId, RecordPath), Option<RecordRow>>,
     pub blobs: HashMap<(AccountId, Cid), Option<Blob>>,
     pub uses: HashMap<(RepoId, Cid), Members<RecordPath>>,
@@ -86,11 +89,37 @@ impl Overlay {
     pub fn clear(&mut self, keep_heads: bool) {
         /// Accounts and repos that are remembered from group to group.
         const HEADS_MAX: usize = 20_000;
+        /// And blocks.
+        const HELD_MAX: usize = 100_000;
         let heads = (std::mem::take(&mut self.accounts), std::mem::take(&mut self.repos));
+        let held = self.take_held();
         *self = Self::default();
         if keep_heads && heads.0.len() <= HEADS_MAX {
             (self.accounts, self.repos) = heads;
         }
+        if keep_heads && held.len() <= HELD_MAX {
+            self.held = held;
+        }
+    }
+
+    /// What is known to be held, with what the group changed.
+    fn take_held(&mut self) -> HashMap<(RepoId, Cid), (u64, u32)> {
+        let mut held = std::mem::take(&mut self.held);
+        for (key, block) in self.blocks.drain() {
+            let before = block.stored.flatten().or_else(|| held.get(&key).copied());
+            let supplied = block.supplied.map(|bytes| (0, bytes.len() as u32));
+            let after = before.or(supplied).map(|(refs, len)| (refs.saturating_add_signed(block.delta), len));
+            match after.filter(|(refs, _)| *refs > 0) {
+                Some(after) => held.insert(key, after),
+                None => held.remove(&key),
+            };
+        }
+        held
+    }
+
+    /// True if the database has a block, whoever refers to it.
+    pub fn is_stored(&self, key: &(RepoId, Cid)) -> bool {
+        self.held.contains_key(key) || self.blocks.get(key).is_some_and(|block| matches!(block.stored, Some(Some(_))))
     }
 
     /// True if the database has nothing of a generation.
@@ -183,13 +212,15 @@ impl View for Overlay {
         Ok(Some(BlockRefs { refs, len }))
     }
 
-    /// What the group itself added may be enough, without asking.
+    /// What this process added, in this group and before, may be enough, without asking.
     fn holds(&self, repo: RepoId, cid: &Cid, refs: u64) -> Result<Option<u32>> {
-        if let Some(block) = self.blocks.get(&(repo, *cid))
-            && let Some(bytes) = &block.supplied
-            && u64::try_from(block.delta).is_ok_and(|added| added >= refs)
+        let (block, held) = (self.blocks.get(&(repo, *cid)), self.held.get(&(repo, *cid)));
+        let supplied = block.and_then(|block| block.supplied.as_ref()).map(|bytes| (0, bytes.len() as u32));
+        let delta = block.map_or(0, |block| block.delta);
+        if let Some((before, len)) = held.copied().or(supplied)
+            && before.checked_add_signed(delta).is_some_and(|now| now >= refs)
         {
-            return Ok(Some(bytes.len() as u32));
+            return Ok(Some(len));
         }
         Ok(self.block(repo, cid)?.filter(|block| block.refs >= refs).map(|block| block.len))
     }

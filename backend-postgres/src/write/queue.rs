@@ -1,10 +1,10 @@
 //! What waits to be written, in two lanes, so that small mutations pass the large ones.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use backend_api::{Checked, Error, Reason, Receipt, Result};
+use backend_api::{Checked, Did, Error, Op, Reason, Receipt, Result};
 use tokio::sync::{Notify, oneshot};
 
 use crate::clock::Stopwatch;
@@ -41,6 +41,8 @@ struct Lanes {
     large: VecDeque<(Job, usize)>,
     bytes: usize,
     closed: Option<Error>,
+    /// Who waits has nothing to do with fewer small mutations.
+    small_min: usize,
 }
 
 #[derive(Default)]
@@ -77,8 +79,11 @@ impl Queue {
         lanes.bytes += bytes;
         let lane = if is_small { &mut lanes.small } else { &mut lanes.large };
         lane.extend(jobs);
+        let is_enough = !is_small || lanes.small.len() >= lanes.small_min;
         drop(lanes);
-        self.arrived.notify_one();
+        if is_enough {
+            self.arrived.notify_one();
+        }
         Ok(())
     }
 
@@ -94,8 +99,25 @@ impl Queue {
                 if lanes.closed.is_some() {
                     return None;
                 }
+                lanes.small_min = 1;
             }
             // A permit is kept for what arrives between the look and the wait.
+            self.arrived.notified().await;
+        }
+    }
+
+    /// Waits for a group that can be written beside one that is under way: so many small mutations at least wait, and those
+    /// that are taken are commits to other accounts. The others keep their order.
+    pub async fn take_beside(&self, under_way: &HashSet<Did>, small_min: usize) -> Vec<Job> {
+        loop {
+            {
+                let mut lanes = self.lanes();
+                let group = lanes.group_beside(under_way, small_min);
+                if !group.is_empty() {
+                    return group;
+                }
+                lanes.small_min = small_min;
+            }
             self.arrived.notified().await;
         }
     }
@@ -139,7 +161,44 @@ impl Queue {
     }
 }
 
+/// True of what reads and changes nothing but its own account.
+fn is_commit(job: &Job) -> bool {
+    job.checked.mutation().ops.iter().all(|op| matches!(op, Op::Commit(_)))
+}
+
 impl Lanes {
+    fn group_beside(&mut self, under_way: &HashSet<Did>, small_min: usize) -> Vec<Job> {
+        let mut group = Vec::new();
+        // What is large waits for a group of its own, and is not passed for ever.
+        if self.small.len() < small_min || !self.large.is_empty() {
+            return group;
+        }
+        let mut group_bytes = 0;
+        let mut kept = Vec::new();
+        while group.len() + kept.len() < GROUP_JOBS_MAX
+            && let Some((job, bytes)) = self.small.pop_front()
+        {
+            let did = &job.checked.mutation().did;
+            let is_free = !under_way.contains(did);
+            // Nor is what is no commit.
+            let is_end = group_bytes + bytes > GROUP_BYTES_MAX || !is_commit(&job);
+            if is_free && !is_end {
+                group_bytes += bytes;
+                group.push(job);
+                continue;
+            }
+            kept.push((job, bytes));
+            if is_end {
+                break;
+            }
+        }
+        for job in kept.into_iter().rev() {
+            self.small.push_front(job);
+        }
+        self.bytes -= group_bytes;
+        group
+    }
+
     fn group(&mut self) -> Vec<Job> {
         let mut group = Vec::new();
         let mut group_bytes = 0;

@@ -1,38 +1,63 @@
-//! Writes what a group changes: one statement for what every commit changes, and one more for each other table that is
-//! touched.
+//! What a group changes, as statements: one for what every commit changes, and one more for each other table that is touched.
 
 use backend_api::{RepoId, Sweep};
-use sqlx::postgres::PgConnection;
 
 use super::fold::Fold;
 use super::overlay::Overlay;
 use super::position::Position;
 use super::save_rows::save_rows;
+use super::script::{Script, Way};
 use crate::decode;
+use crate::sql::Query;
 use crate::types::{Time, cid_bytes, signed};
 
-/// Executes the group's statement, and wakes the other processes on a channel, if one is named. False if the store does not
-/// stand at `before`: then nothing was changed.
-pub(super) async fn save_group(
-    connection: &mut PgConnection,
+/// The statements of a group that was planned where the store stands at `before`, and takes it to `after`; the other processes
+/// are woken on a channel, if one is named.
+pub(super) fn save(
     overlay: &Overlay,
     fold: &Fold,
-    before: Position,
-    after: Position,
+    (before, after): (Position, Position),
     wakes: Option<&str>,
-) -> sqlx::Result<bool> {
-    let (blocks, counts) = Blocks::split(overlay, fold);
-    let records: Vec<_> =
-        fold.records.iter().filter_map(|key| Some((key, overlay.records.get(key)?.as_ref()?))).collect();
-    let repos: Vec<_> = fold.repos.iter().filter_map(|id| overlay.repos.get(id)?.as_ref()).collect();
-    let taken = &fold.taken;
-    let query = sqlx::query(include_str!("../../sql/write_group.sql"))
+    way: Way,
+) -> Script {
+    let is_beside = way == Way::Beside;
+    let wakes = wakes.filter(|_| !fold.events.is_empty());
+    let turn = |is_late| turn((before, after), wakes, is_late);
+    let mut others = Vec::new();
+    push_others(&mut others, overlay, fold);
+    Script {
+        group: columns(turn(is_beside), overlay, fold),
+        others,
+        turn: is_beside.then(|| columns(turn(false), &Overlay::default(), &Fold::default())),
+    }
+}
+
+/// What makes it this group's turn, unless that comes later.
+fn turn((before, after): (Position, Position), wakes: Option<&str>, is_late: bool) -> Query<'static> {
+    sqlx::query(include_str!("../../sql/write_group.sql"))
         .bind(before.turn)
         .bind(signed(after.pos.0))
         .bind(signed(after.seq.get()))
         .bind(Time(after.at))
         .bind(before.opened.epoch)
-        .bind(blocks.repos)
+        .bind(signed(before.pos.0))
+        .bind(signed(before.seq.get()))
+        .bind(Time(before.at))
+        .bind(before.opened.id)
+        .bind(wakes.is_some() && !is_late)
+        .bind(wakes.unwrap_or_default())
+        .bind(after.seq.to_string())
+        .bind(is_late)
+}
+
+/// What nearly every mutation changes, after that.
+fn columns(turn: Query<'static>, overlay: &Overlay, fold: &Fold) -> Query<'static> {
+    let (blocks, counts) = Blocks::split(overlay, fold);
+    let records: Vec<_> =
+        fold.records.iter().filter_map(|key| Some((key, overlay.records.get(key)?.as_ref()?))).collect();
+    let repos: Vec<_> = fold.repos.iter().filter_map(|id| overlay.repos.get(id)?.as_ref()).collect();
+    let taken = &fold.taken;
+    turn.bind(blocks.repos)
         .bind(blocks.cids)
         .bind(blocks.deltas)
         .bind(blocks.released)
@@ -79,14 +104,6 @@ pub(super) async fn save_group(
         .bind(fold.events.iter().map(|event| signed(event.seq.get())).collect::<Vec<i64>>())
         .bind(fold.events.iter().map(|event| Time(event.at)).collect::<Vec<Time>>())
         .bind(fold.events.iter().map(|event| &*event.frame).collect::<Vec<&[u8]>>())
-        .bind(!fold.events.is_empty() && wakes.is_some())
-        .bind(wakes.unwrap_or_default())
-        .bind(after.seq.to_string())
-        .bind(signed(before.pos.0))
-        .bind(signed(before.seq.get()))
-        .bind(Time(before.at))
-        .bind(before.opened.id);
-    Ok(query.fetch_optional(connection).await?.is_some())
 }
 
 /// Columns of blocks to write.
@@ -108,7 +125,7 @@ impl<'a> Blocks<'a> {
         let mut found: Vec<_> = found.collect();
         found.sort_unstable_by_key(|(key, _)| *key);
         for ((repo, cid), block) in found {
-            let is_there = matches!(block.stored, Some(Some(_)));
+            let is_there = overlay.is_stored(&(repo, cid));
             let to = match &block.supplied {
                 Some(bytes) if !is_there => {
                     new.bytes.push(bytes);
@@ -129,130 +146,119 @@ impl<'a> Blocks<'a> {
     }
 }
 
-/// True if [`save_others`] has something to do: then the group needs a transaction of several statements.
-pub(super) fn has_others(overlay: &Overlay, fold: &Fold) -> bool {
-    !(fold.accounts.is_empty()
-        && fold.blobs.is_empty()
-        && fold.uses.is_empty()
-        && fold.links.is_empty()
-        && fold.rows.is_empty()
-        && fold.sweeps.is_empty()
-        && fold.changes.is_empty())
-        || fold.records.iter().any(|key| matches!(overlay.records.get(key), Some(None)))
-}
-
-/// Writes the tables that not every commit touches.
-pub(super) async fn save_others(connection: &mut PgConnection, overlay: &Overlay, fold: &Fold) -> sqlx::Result<()> {
+/// The tables that not every commit touches.
+fn push_others(to: &mut Vec<Query<'static>>, overlay: &Overlay, fold: &Fold) {
     let gone: Vec<_> = fold.records.iter().filter(|key| matches!(overlay.records.get(key), Some(None))).collect();
     if !gone.is_empty() {
-        sqlx::query(include_str!("../../sql/delete_records.sql"))
-            .bind(gone.iter().map(|(repo, _)| signed(repo.0)).collect::<Vec<i64>>())
-            .bind(gone.iter().map(|(_, path)| path.as_str()).collect::<Vec<&str>>())
-            .execute(&mut *connection)
-            .await?;
+        to.push(
+            sqlx::query(include_str!("../../sql/delete_records.sql"))
+                .bind(gone.iter().map(|(repo, _)| signed(repo.0)).collect::<Vec<i64>>())
+                .bind(gone.iter().map(|(_, path)| path.as_str()).collect::<Vec<&str>>()),
+        );
     }
     // Accounts after rows that are owned no longer, and before those that are from now on: the constraint is checked at the
     // end.
     if !fold.accounts.is_empty() {
-        accounts(connection, overlay, fold).await?;
+        accounts(to, overlay, fold);
     }
     if !fold.rows.is_empty() {
-        save_rows(connection, overlay, fold).await?;
+        save_rows(to, overlay, fold);
     }
     if !fold.blobs.is_empty() {
-        blobs(connection, overlay, fold).await?;
+        blobs(to, overlay, fold);
     }
     if !fold.uses.is_empty() {
-        uses(connection, fold).await?;
+        uses(to, fold);
     }
     if !fold.links.is_empty() {
-        links(connection, fold).await?;
+        links(to, fold);
     }
     if !fold.sweeps.is_empty() {
-        sweeps(connection, fold).await?;
+        sweeps(to, fold);
     }
     if !fold.changes.is_empty() {
-        sqlx::query(include_str!("../../sql/write_changes.sql"))
-            .bind(fold.changes.iter().map(|change| signed(change.stamp.pos.0)).collect::<Vec<i64>>())
-            .bind(fold.changes.iter().map(|change| Time(change.stamp.at)).collect::<Vec<Time>>())
-            .bind(fold.changes.iter().map(|change| signed(change.stamp.first_seq.get())).collect::<Vec<i64>>())
-            .bind(fold.changes.iter().map(|change| decode::encode(&change.mutation)).collect::<Vec<Vec<u8>>>())
-            .execute(&mut *connection)
-            .await?;
+        to.push(
+            sqlx::query(include_str!("../../sql/write_changes.sql"))
+                .bind(fold.changes.iter().map(|change| signed(change.stamp.pos.0)).collect::<Vec<i64>>())
+                .bind(fold.changes.iter().map(|change| Time(change.stamp.at)).collect::<Vec<Time>>())
+                .bind(fold.changes.iter().map(|change| signed(change.stamp.first_seq.get())).collect::<Vec<i64>>())
+                .bind(fold.changes.iter().map(|change| decode::encode(&change.mutation)).collect::<Vec<Vec<u8>>>()),
+        );
     }
-    Ok(())
 }
 
-async fn accounts(connection: &mut PgConnection, overlay: &Overlay, fold: &Fold) -> sqlx::Result<()> {
+fn accounts(to: &mut Vec<Query<'static>>, overlay: &Overlay, fold: &Fold) {
     let state = |did| overlay.accounts.get(did).and_then(Option::as_ref);
     let gone: Vec<&str> = fold.accounts.iter().filter(|did| state(*did).is_none()).map(|did| did.as_str()).collect();
     let there: Vec<_> = fold.accounts.iter().filter_map(state).collect();
     if !gone.is_empty() {
-        sqlx::query("DELETE FROM accounts WHERE did = ANY ($1)").bind(gone).execute(&mut *connection).await?;
+        to.push(sqlx::query("DELETE FROM accounts WHERE did = ANY ($1)").bind(gone));
     }
     if there.is_empty() {
-        return Ok(());
+        return;
     }
     let id = |repo: Option<RepoId>| repo.map(|id| signed(id.0));
-    sqlx::query(include_str!("../../sql/write_accounts.sql"))
-        .bind(there.iter().map(|one| one.did.as_str()).collect::<Vec<&str>>())
-        .bind(there.iter().map(|one| signed(one.id.0)).collect::<Vec<i64>>())
-        .bind(there.iter().map(|one| one.handle.as_ref().map(|handle| handle.as_str())).collect::<Vec<Option<&str>>>())
-        .bind(there.iter().map(|one| one.email.as_ref().map(|email| email.as_str())).collect::<Vec<Option<&str>>>())
-        .bind(there.iter().map(|one| one.email_confirmed_at.map(Time)).collect::<Vec<Option<Time>>>())
-        .bind(there.iter().map(|one| one.password_hash.as_deref()).collect::<Vec<Option<&str>>>())
-        .bind(there.iter().map(|one| decode::status_name(one.status)).collect::<Vec<&str>>())
-        .bind(there.iter().map(|one| Time(one.created_at)).collect::<Vec<Time>>())
-        .bind(there.iter().map(|one| id(one.repo)).collect::<Vec<Option<i64>>>())
-        .bind(there.iter().map(|one| id(one.import)).collect::<Vec<Option<i64>>>())
-        .execute(connection)
-        .await
-        .map(drop)
+    to.push(
+        sqlx::query(include_str!("../../sql/write_accounts.sql"))
+            .bind(there.iter().map(|one| one.did.as_str()).collect::<Vec<&str>>())
+            .bind(there.iter().map(|one| signed(one.id.0)).collect::<Vec<i64>>())
+            .bind(
+                there
+                    .iter()
+                    .map(|one| one.handle.as_ref().map(|handle| handle.as_str()))
+                    .collect::<Vec<Option<&str>>>(),
+            )
+            .bind(there.iter().map(|one| one.email.as_ref().map(|email| email.as_str())).collect::<Vec<Option<&str>>>())
+            .bind(there.iter().map(|one| one.email_confirmed_at.map(Time)).collect::<Vec<Option<Time>>>())
+            .bind(there.iter().map(|one| one.password_hash.as_deref()).collect::<Vec<Option<&str>>>())
+            .bind(there.iter().map(|one| decode::status_name(one.status)).collect::<Vec<&str>>())
+            .bind(there.iter().map(|one| Time(one.created_at)).collect::<Vec<Time>>())
+            .bind(there.iter().map(|one| id(one.repo)).collect::<Vec<Option<i64>>>())
+            .bind(there.iter().map(|one| id(one.import)).collect::<Vec<Option<i64>>>()),
+    );
 }
 
-async fn blobs(connection: &mut PgConnection, overlay: &Overlay, fold: &Fold) -> sqlx::Result<()> {
+fn blobs(to: &mut Vec<Query<'static>>, overlay: &Overlay, fold: &Fold) {
     let state = |key| overlay.blobs.get(key).and_then(Option::as_ref);
     let gone: Vec<_> = fold.blobs.iter().filter(|key| state(*key).is_none()).collect();
     let there: Vec<_> = fold.blobs.iter().filter_map(|key| Some((key.0, state(key)?))).collect();
     if !gone.is_empty() {
-        sqlx::query(include_str!("../../sql/delete_blobs.sql"))
-            .bind(gone.iter().map(|(account, _)| signed(account.0)).collect::<Vec<i64>>())
-            .bind(cid_bytes(gone.iter().map(|(_, cid)| cid)))
-            .execute(&mut *connection)
-            .await?;
+        to.push(
+            sqlx::query(include_str!("../../sql/delete_blobs.sql"))
+                .bind(gone.iter().map(|(account, _)| signed(account.0)).collect::<Vec<i64>>())
+                .bind(cid_bytes(gone.iter().map(|(_, cid)| cid))),
+        );
     }
     if there.is_empty() {
-        return Ok(());
+        return;
     }
-    sqlx::query(include_str!("../../sql/write_blobs.sql"))
-        .bind(there.iter().map(|(account, _)| signed(account.0)).collect::<Vec<i64>>())
-        .bind(cid_bytes(there.iter().map(|(_, blob)| &blob.cid)))
-        .bind(there.iter().map(|(_, blob)| &*blob.mime).collect::<Vec<&str>>())
-        .bind(there.iter().map(|(_, blob)| signed(blob.bytes)).collect::<Vec<i64>>())
-        .bind(there.iter().map(|(_, blob)| Time(blob.at)).collect::<Vec<Time>>())
-        .execute(connection)
-        .await
-        .map(drop)
+    to.push(
+        sqlx::query(include_str!("../../sql/write_blobs.sql"))
+            .bind(there.iter().map(|(account, _)| signed(account.0)).collect::<Vec<i64>>())
+            .bind(cid_bytes(there.iter().map(|(_, blob)| &blob.cid)))
+            .bind(there.iter().map(|(_, blob)| &*blob.mime).collect::<Vec<&str>>())
+            .bind(there.iter().map(|(_, blob)| signed(blob.bytes)).collect::<Vec<i64>>())
+            .bind(there.iter().map(|(_, blob)| Time(blob.at)).collect::<Vec<Time>>()),
+    );
 }
 
-async fn uses(connection: &mut PgConnection, fold: &Fold) -> sqlx::Result<()> {
+fn uses(to: &mut Vec<Query<'static>>, fold: &Fold) {
     for (there, sql) in
         [(false, include_str!("../../sql/delete_uses.sql")), (true, include_str!("../../sql/write_uses.sql"))]
     {
         let keys: Vec<_> = fold.uses.iter().filter(|(_, kept)| **kept == there).map(|(key, _)| key).collect();
         if !keys.is_empty() {
-            sqlx::query(sql)
-                .bind(keys.iter().map(|(repo, ..)| signed(repo.0)).collect::<Vec<i64>>())
-                .bind(cid_bytes(keys.iter().map(|(_, cid, _)| cid)))
-                .bind(keys.iter().map(|(.., path)| path.as_str()).collect::<Vec<&str>>())
-                .execute(&mut *connection)
-                .await?;
+            to.push(
+                sqlx::query(sql)
+                    .bind(keys.iter().map(|(repo, ..)| signed(repo.0)).collect::<Vec<i64>>())
+                    .bind(cid_bytes(keys.iter().map(|(_, cid, _)| cid)))
+                    .bind(keys.iter().map(|(.., path)| path.as_str()).collect::<Vec<&str>>()),
+            );
         }
     }
-    Ok(())
 }
 
-async fn links(connection: &mut PgConnection, fold: &Fold) -> sqlx::Result<()> {
+fn links(to: &mut Vec<Query<'static>>, fold: &Fold) {
     for (there, sql) in
         [(false, include_str!("../../sql/delete_links.sql")), (true, include_str!("../../sql/write_links.sql"))]
     {
@@ -271,12 +277,11 @@ async fn links(connection: &mut PgConnection, fold: &Fold) -> sqlx::Result<()> {
         } else {
             query
         };
-        query.execute(&mut *connection).await?;
+        to.push(query);
     }
-    Ok(())
 }
 
-async fn sweeps(connection: &mut PgConnection, fold: &Fold) -> sqlx::Result<()> {
+fn sweeps(to: &mut Vec<Query<'static>>, fold: &Fold) {
     let mut columns: (Vec<i16>, Vec<i64>, Vec<i64>, Vec<Time>) = Default::default();
     for (sweep, since) in &fold.sweeps {
         let (kind, id, pos) = match sweep {
@@ -289,12 +294,11 @@ async fn sweeps(connection: &mut PgConnection, fold: &Fold) -> sqlx::Result<()> 
         columns.2.push(signed(pos));
         columns.3.push(Time(*since));
     }
-    sqlx::query(include_str!("../../sql/write_sweeps.sql"))
-        .bind(columns.0)
-        .bind(columns.1)
-        .bind(columns.2)
-        .bind(columns.3)
-        .execute(connection)
-        .await
-        .map(drop)
+    to.push(
+        sqlx::query(include_str!("../../sql/write_sweeps.sql"))
+            .bind(columns.0)
+            .bind(columns.1)
+            .bind(columns.2)
+            .bind(columns.3),
+    );
 }

@@ -261,7 +261,8 @@ impl Wanted {
     }
 
     fn missing_block(&mut self, overlay: &Overlay, repo: RepoId, cid: &Cid) {
-        if overlay.blocks.get(&(repo, *cid)).is_none_or(|block| block.stored.is_none()) {
+        let is_loaded = overlay.blocks.get(&(repo, *cid)).is_some_and(|block| block.stored.is_some());
+        if !is_loaded && !overlay.held.contains_key(&(repo, *cid)) {
             self.block(repo, cid);
         }
     }

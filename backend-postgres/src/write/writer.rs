@@ -1,16 +1,20 @@
 //! The one task of a process that writes.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use backend_api::{Checked, Error, Kind, Reason, Receipt, Result};
 use sqlx::postgres::PgConnection;
-use tokio::sync::oneshot;
+use tokio::task::JoinError;
 
-use super::group::{Broken, Made, Maker, Mode, bytes};
+use super::flight::{End, Flight, Group, Landed, STATEMENTS_MAX};
+use super::group::{Broken, Maker, Planned, bytes};
 use super::load::Failed;
 use super::overlay::Overlay;
 use super::position::Position;
+use super::queue::Job;
+use super::script::Way;
 use crate::clock::Stopwatch;
 use crate::error::{is_queue_full, is_silence, is_transient};
 use crate::shared::{Shared, upload_time};
@@ -24,16 +28,22 @@ const QUIET_GROUPS: u32 = 1_000;
 /// Mutations of a group that take too long one by one before the others are given up with them, and attempts in a row that do
 /// before what waits behind them is.
 const TOO_LONG_MAX: u32 = 2;
-/// An attempt has several statements, and the server gives each up after its own time: after so many of these it is not there.
-const STATEMENTS_MAX: u32 = 3;
+/// Where others write too, what is written beside a group that is not committed is often thrown away: after a race so many
+/// groups are written one by one.
+const QUIET_GROUPS_MIN: u32 = 64;
 
 /// Takes groups from the queue until it is closed.
 pub(crate) struct Writer {
     shared: Arc<Shared>,
     overlay: Overlay,
+    /// Where the store stands when all that is under way is committed; `None` after a failure.
     known: Option<Position>,
+    /// Groups that are under way, in their order.
+    flights: VecDeque<Flight>,
+    /// Groups since somebody else wrote.
+    undisturbed: u32,
     /// Its own: readers that hold all others keep nobody from writing.
-    connection: Option<PgConnection>,
+    connections: Vec<PgConnection>,
     /// Set by a lost commit, until a later group holds the lock of the store's row: nothing of before can come after it.
     must_turn: bool,
     /// Groups that wake nobody: the queue of notifications was full.
@@ -58,7 +68,9 @@ impl Writer {
             shared,
             overlay: Overlay::default(),
             known: None,
-            connection: Some(connection),
+            flights: VecDeque::new(),
+            undisturbed: QUIET_GROUPS_MIN,
+            connections: vec![connection],
             must_turn: false,
             quiet_groups: 0,
             since: Stopwatch::start(),
@@ -68,23 +80,133 @@ impl Writer {
 
     /// Writes until the queue is closed and empty.
     pub async fn run(mut self) {
-        let _end = End(Arc::clone(&self.shared));
-        while let Some(jobs) = self.shared.queue.take().await {
-            // The oldest has waited for so long already.
-            let since = jobs.iter().map(|job| job.queued).max_by_key(Stopwatch::elapsed);
-            self.since = since.unwrap_or_else(Stopwatch::start);
-            let (group, waiting): (Vec<_>, Vec<_>) = jobs.into_iter().map(|job| (job.checked, job.answer)).unzip();
-            self.group(group, waiting).await;
+        let _end = Abandon(Arc::clone(&self.shared));
+        let shared = Arc::clone(&self.shared);
+        loop {
+            // While one is committed the next one is written.
+            let is_room = self.flights.len() < shared.options.writing() as usize;
+            let may_follow = is_room && self.undisturbed >= QUIET_GROUPS_MIN;
+            let jobs = match self.flights.front_mut() {
+                None => match shared.queue.take().await {
+                    Some(jobs) => jobs,
+                    None => return,
+                },
+                Some(first) => tokio::select! {
+                    biased;
+                    landed = &mut first.landing => {
+                        self.flights.pop_front();
+                        self.landed(landed).await;
+                        continue;
+                    }
+                    // Fewer would cost as much as many.
+                    jobs = shared.queue.take_beside(&first.dids, first.mutations.div_ceil(2)),
+                        if may_follow && first.is_whole => jobs,
+                },
+            };
+            self.send(jobs).await;
         }
     }
 
-    /// Answers all of a group, part by part where it is too much at once.
-    async fn group(&mut self, group: Vec<Checked>, waiting: Vec<oneshot::Sender<Result<Receipt>>>) {
-        let (mut rest, mut waiting) = (&group[..], waiting.into_iter());
-        // Of what is left, too: an attempt that was lost may have got further than the one that was answered.
-        let mut may_be_committed = false;
-        while !rest.is_empty() {
+    /// Plans a group, and sends it. What cannot be sent, or has nothing to be written, is made when all is landed.
+    async fn send(&mut self, jobs: Vec<Job>) {
+        let group = Group::from(jobs);
+        let Some(known) = self.known else {
+            return self.group(group, false).await;
+        };
+        let (connection, mut planned) = match self.plan(known, &group.mutations).await {
+            Ok(planned) => planned,
+            Err(_) => {
+                self.land().await;
+                self.shared.counters.retry();
+                self.undisturbed = 0;
+                return self.group(group, false).await;
+            }
+        };
+        self.quiet_groups = self.quiet_groups.saturating_sub(1);
+        // Bodies and blocks are of no use to the next group.
+        self.overlay.clear(true);
+        let Some(script) = planned.script.take() else {
+            self.land().await;
+            return self.refused(connection, planned, group).await;
+        };
+        self.known = Some(planned.after);
+        let before = self.flights.back_mut().and_then(|flight| flight.committed.take());
+        self.flights.push_back(Flight::start(&self.shared, connection, (planned, script), group, before));
+    }
+
+    async fn plan(&mut self, known: Position, group: &[Checked]) -> Result<(PgConnection, Planned), Broken> {
+        let way = if self.flights.is_empty() { Way::Alone } else { Way::Beside };
+        let shared = Arc::clone(&self.shared);
+        let mut connection = self.connection().await?;
+        let mut maker = self.maker(&shared);
+        let planning = maker.plan_on(&mut connection, known, group, way);
+        let planned = shared.in_time_with(upload_time(bytes(group)), STATEMENTS_MAX, planning).await;
+        Ok((connection, planned??))
+    }
+
+    /// Refusals are as good as what they were made on.
+    async fn refused(&mut self, mut connection: PgConnection, planned: Planned, mut group: Group) {
+        let now = self.shared.in_time(1, Position::read(&mut connection)).await;
+        let is_good = matches!(now, Ok(Ok(now)) if now.is_at(&planned.after) && now.opened == self.shared.opened);
+        if !is_good {
+            self.shared.counters.race();
+            return self.group(group, false).await;
+        }
+        self.connections.push(connection);
+        self.shared.counters.group(planned.answers.len() as u64, 0);
+        group.answer(planned.answers);
+        if !group.mutations.is_empty() {
+            self.group(group, false).await;
+        }
+    }
+
+    /// Waits until nothing is under way.
+    async fn land(&mut self) {
+        while let Some(first) = self.flights.pop_front() {
+            let landed = first.landing.await;
+            self.landed(landed).await;
+        }
+    }
+
+    /// Takes back what was under way. If it was not written, what followed it was not, either: all is made again, in its order.
+    async fn landed(&mut self, landed: Result<Landed, JoinError>) {
+        let mut landed = vec![whole(landed)];
+        if !matches!(landed[0].end, End::Saved) {
+            while let Some(next) = self.flights.pop_front() {
+                landed.push(whole(next.landing.await));
+            }
+            self.known = None;
+            self.undisturbed = 0;
+        }
+        self.undisturbed = self.undisturbed.saturating_add(1);
+        for Landed { connection, rest, end } in landed {
+            self.connections.extend(connection);
+            let may_be_committed = match end {
+                End::Saved => false,
+                End::Raced => {
+                    self.shared.counters.race();
+                    false
+                }
+                End::Broken { may_be_committed } => {
+                    self.shared.counters.retry();
+                    may_be_committed
+                }
+            };
+            self.must_turn |= may_be_committed;
+            if !rest.mutations.is_empty() {
+                self.group(rest, may_be_committed).await;
+            }
+        }
+    }
+
+    /// Answers all of a group, part by part where it is too much at once. Nothing else is under way. Of what is left, too, an
+    /// attempt that was lost may have got further than the one that was answered.
+    async fn group(&mut self, mut group: Group, mut may_be_committed: bool) {
+        // The oldest has waited for so long already.
+        self.since = group.since;
+        while !group.mutations.is_empty() {
             let watch = Stopwatch::start();
+            let rest = &group.mutations[..];
             let answers = match self.made(rest, &mut may_be_committed).await {
                 Ok(answers) => answers,
                 // What one of them brings up must not fail the others.
@@ -94,11 +216,10 @@ impl Writer {
             // Bodies and blocks are of no use to the next group.
             self.overlay.clear(true);
             self.shared.counters.group(answers.len() as u64, watch.elapsed_us());
-            rest = rest.get(answers.len()..).filter(|_| !answers.is_empty()).unwrap_or_default();
-            for (answer, waiting) in answers.into_iter().zip(&mut waiting) {
-                // Who dropped the call does not want to know.
-                let _ = waiting.send(answer);
+            if answers.is_empty() {
+                return;
             }
+            group.answer(answers);
         }
     }
 
@@ -156,24 +277,15 @@ impl Writer {
         self.quiet_groups = self.quiet_groups.saturating_sub(1);
         let mut was_silent = false;
         loop {
-            let mode = if self.known.is_some() && !self.must_turn { Mode::Alone } else { Mode::Locked };
-            let failed = match self.attempt(mode, group, wakes).await {
-                Ok(Made::Done(answers, position)) => {
+            let failed = match self.attempt(group, wakes).await {
+                Ok((answers, position)) => {
                     self.known = Some(position);
                     self.must_turn = false;
                     self.shared.head.reached(position.seq);
                     return Ok(answers);
                 }
-                Ok(Made::Raced) => {
-                    // Once: with nothing known the next attempt takes the lock, under which nobody is faster.
-                    self.known = None;
-                    self.shared.counters.race();
-                    continue;
-                }
                 Err(broken) => {
                     self.known = None;
-                    // Whatever state it is in, it is not used again.
-                    self.connection = None;
                     *may_be_committed |= broken.may_be_committed;
                     self.must_turn |= broken.may_be_committed;
                     broken.failed
@@ -205,31 +317,47 @@ impl Writer {
         }
     }
 
-    async fn attempt(&mut self, mode: Mode, group: &[Checked], wakes: bool) -> Result<Made, Broken> {
+    async fn attempt(&mut self, group: &[Checked], wakes: bool) -> Result<(Vec<Result<Receipt>>, Position), Broken> {
         let shared = Arc::clone(&self.shared);
-        let connection = match &mut self.connection {
-            Some(connection) => connection,
-            none => none.insert(shared.connect_to_lock().await?),
-        };
-        let mut maker = Maker {
-            overlay: &mut self.overlay,
-            known: self.known,
-            opened: shared.opened,
-            clock: &*shared.options.clock,
-            wakes: wakes.then_some(&shared.channel),
-            must_turn: self.must_turn,
-        };
-        let making = maker.make(connection, mode, group);
+        // If it fails, it is not used again, whatever state it is in.
+        let mut connection = self.connection().await?;
+        let mut maker = Maker { wakes: wakes.then_some(&*shared.channel), ..self.maker(&shared) };
+        let making = maker.locked(&mut connection, group);
         let made = shared.in_time_with(upload_time(bytes(group)), STATEMENTS_MAX, making).await;
         // Of a server that says nothing nobody knows what it has done.
-        made.unwrap_or_else(|silent| Err(Broken { failed: Failed::Database(silent), may_be_committed: true }))
+        let silence = |silent| Err(Broken { failed: Failed::Database(silent), may_be_committed: true });
+        let made = made.unwrap_or_else(silence)?;
+        self.connections.push(connection);
+        Ok(made)
+    }
+
+    async fn connection(&mut self) -> sqlx::Result<PgConnection> {
+        match self.connections.pop() {
+            Some(connection) => Ok(connection),
+            None => self.shared.connect_to_lock().await,
+        }
+    }
+
+    fn maker<'a>(&'a mut self, shared: &'a Shared) -> Maker<'a> {
+        Maker {
+            overlay: &mut self.overlay,
+            opened: shared.opened,
+            clock: &*shared.options.clock,
+            wakes: Some(&*shared.channel).filter(|_| self.quiet_groups == 0),
+            must_turn: self.must_turn,
+        }
     }
 }
 
-/// However the writer ends, also by a panic, nobody waits for it afterwards.
-struct End(Arc<Shared>);
+/// What a task ended with.
+fn whole(landed: Result<Landed, JoinError>) -> Landed {
+    landed.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()))
+}
 
-impl Drop for End {
+/// However the writer ends, also by a panic, nobody waits for it afterwards.
+struct Abandon(Arc<Shared>);
+
+impl Drop for Abandon {
     fn drop(&mut self) {
         let why = Error::new(Reason::Closed, "the writer has ended; nothing was written: open the store again");
         self.0.queue.abandon(&why);

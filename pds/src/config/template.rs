@@ -45,7 +45,7 @@ memory_mib = 512
 # Where the database is. `?sslmode=verify-full` demands TLS with a certificate for the host's name.
 # url = "postgres://pds:password@localhost/pds"
 
-# Connections at the most: one writes, one listens, the others read. At least 3.
+# Connections at the most: two write, or one of three; one listens; the others read. At least 3.
 pool_size = 16
 
 # The schema that the tables are in; it is created if it is not there.

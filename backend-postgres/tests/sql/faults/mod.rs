@@ -6,6 +6,7 @@ mod away;
 mod links;
 mod messages;
 mod passing;
+mod pipeline;
 mod poolers;
 mod proxy;
 mod silence;

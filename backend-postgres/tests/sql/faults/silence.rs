@@ -50,11 +50,16 @@ async fn until_waiting(lock: &mut PgConnection, count: u32) {
 
 /// Until a statement counts as many.
 async fn until(connection: &mut PgConnection, sql: &'static str, count: u32) {
-    while sqlx::query_scalar::<_, i64>(sql).fetch_one(&mut *connection).await.unwrap() < i64::from(count) {
-        // Within a transaction it stays as it was first seen.
-        sqlx::query("SELECT pg_stat_clear_snapshot()").execute(&mut *connection).await.unwrap();
-        tokio::task::yield_now().await;
-    }
+    let seen = async {
+        while sqlx::query_scalar::<_, i64>(sql).fetch_one(&mut *connection).await.unwrap() < i64::from(count) {
+            // Within a transaction it stays as it was first seen.
+            sqlx::query("SELECT pg_stat_clear_snapshot()").execute(&mut *connection).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), seen)
+        .await
+        .unwrap_or_else(|_| panic!("{count} are not counted by {sql}"));
 }
 
 /// Connections stay, and nothing comes over them any more: the listener's, the one that reads, the writer's.
@@ -104,7 +109,8 @@ async fn what_met_a_dead_connection_tries_a_living_one_however_late_it_is() {
     let change = |options: &mut Options| {
         options.statement_timeout = Duration::from_secs(1);
         options.retry_for = Duration::from_millis(300);
-        options.pool_size = READERS + 2;
+        // Two write, one listens.
+        options.pool_size = READERS + 3;
     };
     let Some(Scene { proxy, url, store, _server }) = Scene::begin("late", change).await else { return };
     let name = AccountName::Did(scene::did("alice"));
@@ -150,7 +156,7 @@ async fn a_read_finds_a_living_connection_however_many_are_dead() {
         let (store, name) = (Arc::clone(&store), name.clone());
         readers.spawn(async move { store.account(&name).await.map(drop) });
     }
-    until_waiting(&mut lock, CONNECTIONS - 2).await;
+    until_waiting(&mut lock, CONNECTIONS - 3).await;
     lock.rollback().await.unwrap();
     while let Some(ended) = readers.join_next().await {
         ended.unwrap().unwrap();
