@@ -106,7 +106,8 @@ impl File for RealFile {
     }
 
     fn allocate(&self, len: u64) -> io::Result<()> {
-        match rustix::fs::fallocate(&self.0, rustix::fs::FallocateFlags::empty(), 0, len) {
+        let claim = || rustix::fs::fallocate(&self.0, rustix::fs::FallocateFlags::empty(), 0, len);
+        match rustix::io::retry_on_intr(claim) {
             // Not every file system can; the space is then claimed write by write.
             Err(rustix::io::Errno::OPNOTSUPP) => Ok(()),
             other => Ok(other?),
