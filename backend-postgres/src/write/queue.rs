@@ -106,8 +106,8 @@ impl Queue {
         }
     }
 
-    /// Waits for a group that can be written beside one that is under way: so many small mutations at least wait, and those
-    /// that are taken are commits to other accounts. The others keep their order.
+    /// Waits for a group that can be written beside one that is under way: so many small mutations at least wait, and the
+    /// first of them are commits to other accounts.
     pub async fn take_beside(&self, under_way: &HashSet<Did>, small_min: usize) -> Vec<Job> {
         loop {
             {
@@ -174,26 +174,15 @@ impl Lanes {
             return group;
         }
         let mut group_bytes = 0;
-        let mut kept = Vec::new();
-        while group.len() + kept.len() < GROUP_JOBS_MAX
-            && let Some((job, bytes)) = self.small.pop_front()
+        // Nor is anything else: mutations that were given together take effect in their order, whosever they are.
+        while group.len() < GROUP_JOBS_MAX
+            && let Some((job, bytes)) = self.small.pop_front_if(|(job, bytes)| {
+                let is_free = is_commit(job) && !under_way.contains(&job.checked.mutation().did);
+                is_free && group_bytes + *bytes <= GROUP_BYTES_MAX
+            })
         {
-            let did = &job.checked.mutation().did;
-            let is_free = !under_way.contains(did);
-            // Nor is what is no commit.
-            let is_end = group_bytes + bytes > GROUP_BYTES_MAX || !is_commit(&job);
-            if is_free && !is_end {
-                group_bytes += bytes;
-                group.push(job);
-                continue;
-            }
-            kept.push((job, bytes));
-            if is_end {
-                break;
-            }
-        }
-        for job in kept.into_iter().rev() {
-            self.small.push_front(job);
+            group_bytes += bytes;
+            group.push(job);
         }
         self.bytes -= group_bytes;
         group

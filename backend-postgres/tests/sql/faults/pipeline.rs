@@ -158,17 +158,14 @@ async fn all_written(sent: Vec<tokio::task::JoinHandle<Result<Receipt, Error>>>)
     }
 }
 
-/// A commit could go on at once, and waits behind what is none.
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_commit_is_not_passed() {
-    let Some(Scene { proxy: _proxy, url, store, _server }) = Scene::begin("not_passed", |_| {}).await else { return };
+/// A commit could go on at once, and waits behind what was given before it and cannot.
+async fn is_not_passed(name: &str, first: impl FnOnce(&mut [SceneRepo]) -> Mutation) {
+    let Some(Scene { proxy: _proxy, url, store, _server }) = Scene::begin(name, |_| {}).await else { return };
     let mut repos = accounts(&store, 2).await;
     commits(&store, &mut repos, 0, 1).await;
     let (mut holder, mut watcher) = (connect(&url).await, connect(&url).await);
     let (holder, sent) = two_under_way(&store, &mut repos[..1], &mut holder, &mut watcher).await;
-    let ops = vec![Op::Emit(Announce::Account)];
-    let none = Mutation { did: scene::did("alice"), key: numbered(1), ops, blocks: Vec::new() };
-    let (store, group) = (store.clone(), vec![none, next(&mut repos[1], 1)]);
+    let group = vec![first(&mut repos), next(&mut repos[1], 1)];
     let behind = tokio::spawn(async move { store.apply_many(group).await });
     // It would be written long since.
     for _ in 0..100 {
@@ -177,8 +174,20 @@ async fn what_is_no_commit_is_not_passed() {
     holder.rollback().await.unwrap();
     all_written(sent).await;
     let answers = tokio::time::timeout(LONG, behind).await.expect("they have their turn").unwrap();
-    let [none, commit] = <[_; 2]>::try_from(answers).unwrap().map(Result::unwrap);
-    assert!(none.pos < commit.pos);
+    let [first, second] = <[_; 2]>::try_from(answers).unwrap().map(Result::unwrap);
+    assert!(first.pos < second.pos);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_commit_is_not_passed() {
+    let ops = vec![Op::Emit(Announce::Account)];
+    let none = Mutation { did: scene::did("alice"), key: numbered(1), ops, blocks: Vec::new() };
+    is_not_passed("not_passed", |_| none).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_to_an_account_that_is_under_way_is_not_passed() {
+    is_not_passed("not_passed_either", |repos| next(&mut repos[0], 2)).await;
 }
 
 /// Somebody holds the lock of the store's row, and then wants a row of the group that waits for the one that waits for that
