@@ -73,6 +73,8 @@ pub(super) struct Maker<'a> {
     pub clock: &'a dyn Clock,
     /// The channel on which the other processes are woken, if they are.
     pub wakes: Option<&'a str>,
+    /// True if what a group asks may be assumed, where its tables refuse it if that is wrong. It is made again then.
+    pub assumes: bool,
     /// True if an earlier attempt may still be under way: its turn must be over before anything is answered.
     pub must_turn: bool,
 }
@@ -114,6 +116,7 @@ impl Maker<'_> {
         group: &[Checked],
     ) -> Result<(Vec<Result<Receipt>>, Position), Broken> {
         self.overlay.clear(false);
+        self.assumes = false;
         let mut transaction = connection.begin().await?;
         allow_upload(&mut transaction, bytes(group)).await?;
         let known = Position::lock(&mut transaction).await?;
@@ -162,7 +165,12 @@ impl Maker<'_> {
                     continue;
                 }
             };
-            let planned = self.plan_one(connection, checked, stamp).await?;
+            let mut planned = self.plan_one(connection, checked, stamp).await?;
+            if planned.is_err() && self.overlay.is_assumed {
+                // What is refused is not written: nothing else tells that it was made before.
+                self.overlay.doubt(checked.mutation());
+                planned = self.plan_one(connection, checked, stamp).await?;
+            }
             answers.push(match planned {
                 Err(refusal) => Err(refusal),
                 Ok(Plan::Again(receipt)) => Ok(receipt),
@@ -209,6 +217,10 @@ impl Maker<'_> {
                 wanted.mutation(self.overlay, checked);
             }
             if wanted.is_empty() {
+                return Ok(());
+            }
+            if self.assumes && wanted.is_assumable(group) {
+                self.overlay.assume(wanted);
                 return Ok(());
             }
             wanted.bound_bodies(BODIES_BYTES_MAX);

@@ -8,8 +8,8 @@ use std::sync::{Mutex, PoisonError};
 
 use backend_api::effect::ReceiptRow;
 use backend_api::{
-    Account, AccountId, Blob, BlockRefs, Cid, Did, Email, Error, Handle, IdempotencyKey, Pos, Reason, RecordPath,
-    RecordRow, Repo, RepoId, Result, Row, RowKey, RowKind, View,
+    Account, AccountId, Blob, BlockRefs, Cid, Did, Email, Error, Handle, IdempotencyKey, Mutation, Op, Pos, Reason,
+    RecordPath, RecordRow, Repo, RepoId, Result, Row, RowKey, RowKind, View,
 };
 use bytes::Bytes;
 
@@ -78,6 +78,8 @@ pub(super) struct Overlay {
     pub uniques: HashMap<(RowKind, u8, Vec<u8>), Option<Vec<u8>>>,
     pub owned: HashMap<Did, Members<RowKey>>,
     pub receipts: HashMap<(Did, IdempotencyKey), Option<ReceiptRow>>,
+    /// True if the group is planned as if no receipt of it were there, nor a record that it makes, without asking.
+    pub is_assumed: bool,
     /// Bytes of the rows that were loaded.
     pub loaded_bytes: usize,
     /// What a plan read that was not loaded.
@@ -115,6 +117,30 @@ impl Overlay {
             };
         }
         held
+    }
+
+    /// Takes what is wanted for not there.
+    pub fn assume(&mut self, wanted: Wanted) {
+        self.is_assumed = true;
+        self.receipts.extend(wanted.receipts.into_iter().map(|key| (key, None)));
+        self.records.extend(wanted.records.into_iter().map(|key| (key, None)));
+    }
+
+    /// What was assumed of a mutation is to be asked.
+    pub fn doubt(&mut self, mutation: &Mutation) {
+        let key = (mutation.did.clone(), mutation.key);
+        if matches!(self.receipts.get(&key), Some(None)) {
+            self.receipts.remove(&key);
+        }
+        let Some(repo) = self.accounts.get(&mutation.did).and_then(|account| account.as_ref()?.repo) else { return };
+        for op in &mutation.ops {
+            let Op::Commit(commit) = op else { continue };
+            for key in commit.records.iter().map(|op| (repo, op.path.clone())) {
+                if matches!(self.records.get(&key), Some(None)) {
+                    self.records.remove(&key);
+                }
+            }
+        }
     }
 
     /// True if the database has a block, whoever refers to it.

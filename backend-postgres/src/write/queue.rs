@@ -25,13 +25,15 @@ pub(crate) struct Job {
     pub answer: oneshot::Sender<Result<Receipt>>,
     /// Since it was queued.
     pub queued: Stopwatch,
+    /// Given together with others, whose order it keeps.
+    is_of_many: bool,
 }
 
 impl Job {
     /// A mutation that is queued now, and where its answer comes.
     pub fn new(checked: Checked) -> (Self, oneshot::Receiver<Result<Receipt>>) {
         let (answer, answered) = oneshot::channel();
-        (Self { checked, answer, queued: Stopwatch::start() }, answered)
+        (Self { checked, answer, queued: Stopwatch::start(), is_of_many: false }, answered)
     }
 }
 
@@ -61,7 +63,11 @@ impl Queue {
     ///
     /// # Errors
     /// [`Reason::Overloaded`] if they do not fit any more, and what the queue was closed with: none of them is queued then.
-    pub fn push(&self, jobs: Vec<Job>) -> Result<()> {
+    pub fn push(&self, mut jobs: Vec<Job>) -> Result<()> {
+        let is_of_many = jobs.len() > 1;
+        for job in &mut jobs {
+            job.is_of_many = is_of_many;
+        }
         let jobs: Vec<_> =
             jobs.into_iter().map(|job| (job.checked.bytes() + JOB_BYTES, job)).map(|(n, job)| (job, n)).collect();
         let bytes: usize = jobs.iter().map(|(_, bytes)| bytes).sum();
@@ -107,7 +113,7 @@ impl Queue {
     }
 
     /// Waits for a group that can be written beside one that is under way: so many small mutations at least wait, and the
-    /// first of them are commits to other accounts.
+    /// first of them are commits to other accounts, but for those that may be passed.
     pub async fn take_beside(&self, under_way: &HashSet<Did>, small_min: usize) -> Vec<Job> {
         loop {
             {
@@ -173,16 +179,26 @@ impl Lanes {
         if self.small.len() < small_min || !self.large.is_empty() {
             return group;
         }
-        let mut group_bytes = 0;
-        // Nor is anything else: mutations that were given together take effect in their order, whosever they are.
-        while group.len() < GROUP_JOBS_MAX
-            && let Some((job, bytes)) = self.small.pop_front_if(|(job, bytes)| {
-                let is_free = is_commit(job) && !under_way.contains(&job.checked.mutation().did);
-                is_free && group_bytes + *bytes <= GROUP_BYTES_MAX
-            })
+        let (mut group_bytes, mut passed) = (0, Vec::new());
+        while group.len() + passed.len() < GROUP_JOBS_MAX
+            && let Some((job, bytes)) = self.small.pop_front_if(|(_, bytes)| group_bytes + *bytes <= GROUP_BYTES_MAX)
         {
-            group_bytes += bytes;
-            group.push(job);
+            let is_under_way = under_way.contains(&job.checked.mutation().did);
+            if is_commit(&job) && !is_under_way {
+                group_bytes += bytes;
+                group.push(job);
+                continue;
+            }
+            // The next group has the account's commit, and its first place. Nothing else is passed: what is no commit would
+            // wait for ever, and mutations that were given together take effect in their order, whosever they are.
+            let is_end = job.is_of_many || !is_commit(&job);
+            passed.push((job, bytes));
+            if is_end {
+                break;
+            }
+        }
+        for job in passed.into_iter().rev() {
+            self.small.push_front(job);
         }
         self.bytes -= group_bytes;
         group

@@ -22,19 +22,20 @@ pub(super) fn save(
 ) -> Script {
     let is_beside = way == Way::Beside;
     let wakes = wakes.filter(|_| !fold.events.is_empty());
-    let turn = |is_late| turn((before, after), wakes, is_late);
+    let at_once = wakes.filter(|_| !is_beside);
     let mut others = Vec::new();
     push_others(&mut others, overlay, fold);
+    let group = turn(include_str!("../../sql/write_group.sql"), (before, after), at_once).bind(is_beside);
     Script {
-        group: columns(turn(is_beside), overlay, fold),
+        group: columns(group.bind(overlay.is_assumed), overlay, fold),
         others,
-        turn: is_beside.then(|| columns(turn(false), &Overlay::default(), &Fold::default())),
+        turn: is_beside.then(|| turn(include_str!("../../sql/take_turn.sql"), (before, after), wakes)),
     }
 }
 
-/// What makes it this group's turn, unless that comes later.
-fn turn((before, after): (Position, Position), wakes: Option<&str>, is_late: bool) -> Query<'static> {
-    sqlx::query(include_str!("../../sql/write_group.sql"))
+/// What makes it this group's turn.
+fn turn(sql: &'static str, (before, after): (Position, Position), wakes: Option<&str>) -> Query<'static> {
+    sqlx::query(sql)
         .bind(before.turn)
         .bind(signed(after.pos.0))
         .bind(signed(after.seq.get()))
@@ -44,20 +45,20 @@ fn turn((before, after): (Position, Position), wakes: Option<&str>, is_late: boo
         .bind(signed(before.seq.get()))
         .bind(Time(before.at))
         .bind(before.opened.id)
-        .bind(wakes.is_some() && !is_late)
-        .bind(wakes.unwrap_or_default())
+        .bind(wakes.is_some())
+        .bind(wakes.unwrap_or_default().to_owned())
         .bind(after.seq.to_string())
-        .bind(is_late)
 }
 
 /// What nearly every mutation changes, after that.
-fn columns(turn: Query<'static>, overlay: &Overlay, fold: &Fold) -> Query<'static> {
+fn columns(group: Query<'static>, overlay: &Overlay, fold: &Fold) -> Query<'static> {
     let (blocks, counts) = Blocks::split(overlay, fold);
     let records: Vec<_> =
         fold.records.iter().filter_map(|key| Some((key, overlay.records.get(key)?.as_ref()?))).collect();
     let repos: Vec<_> = fold.repos.iter().filter_map(|id| overlay.repos.get(id)?.as_ref()).collect();
     let taken = &fold.taken;
-    turn.bind(blocks.repos)
+    group
+        .bind(blocks.repos)
         .bind(blocks.cids)
         .bind(blocks.deltas)
         .bind(blocks.released)

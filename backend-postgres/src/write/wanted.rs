@@ -116,18 +116,29 @@ impl Wanted {
     }
 
     pub fn is_empty(&self) -> bool {
+        self.receipts.is_empty() && self.records.is_empty() && self.is_empty_besides()
+    }
+
+    /// But for receipts and records.
+    fn is_empty_besides(&self) -> bool {
         self.accounts.is_empty()
             && self.handles.is_empty()
             && self.emails.is_empty()
             && self.repos.is_empty()
             && self.blocks.is_empty()
-            && self.records.is_empty()
             && self.blobs.is_empty()
             && self.uses.is_empty()
             && self.rows.is_empty()
             && self.uniques.is_empty()
             && self.owned.is_empty()
-            && self.receipts.is_empty()
+    }
+
+    /// True if what a group asks is nearly always not there, and refused by the constraints of its tables where it is: receipts,
+    /// and records that commits make.
+    pub fn is_assumable(&self, group: &[Checked]) -> bool {
+        let mut ops = group.iter().flat_map(|checked| &checked.mutation().ops);
+        let makes = |commit: &RepoCommit| commit.records.iter().all(|op| op.old.is_none());
+        self.is_empty_besides() && ops.all(|op| matches!(op, Op::Commit(commit) if makes(commit)))
     }
 
     /// Wants no more of all bodies together than that, and of each as much as of the others: most are short.

@@ -28,8 +28,8 @@ const QUIET_GROUPS: u32 = 1_000;
 /// Mutations of a group that take too long one by one before the others are given up with them, and attempts in a row that do
 /// before what waits behind them is.
 const TOO_LONG_MAX: u32 = 2;
-/// Where others write too, what is written beside a group that is not committed is often thrown away: after a race so many
-/// groups are written one by one.
+/// Where others write too, or retry, what is written beside a group that is not committed, or on what was not asked, is often
+/// thrown away: after that so many groups are written one by one, and ask.
 const QUIET_GROUPS_MIN: u32 = 64;
 
 /// Takes groups from the queue until it is closed.
@@ -344,6 +344,7 @@ impl Writer {
             opened: shared.opened,
             clock: &*shared.options.clock,
             wakes: Some(&*shared.channel).filter(|_| self.quiet_groups == 0),
+            assumes: self.undisturbed >= QUIET_GROUPS_MIN,
             must_turn: self.must_turn,
         }
     }

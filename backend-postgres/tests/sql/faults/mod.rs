@@ -2,6 +2,7 @@
 
 mod alone;
 mod amounts;
+mod assumed;
 mod away;
 mod links;
 mod messages;

@@ -122,8 +122,24 @@ async fn what_is_no_small_commit_is_not_passed_for_ever() {
     }
 }
 
-/// Two commits of which the first waits for the lock of the store's row, which somebody holds, and the second is written and
-/// waits for the first.
+/// It waits for somebody's lock.
+const LOCKED: &str = "wait_event_type = 'Lock'";
+/// It has written, and waits for its turn.
+const WRITTEN: &str = "state = 'idle in transaction' AND query LIKE '%A group of mutations%'";
+
+/// Waits for a connection of which that is true.
+async fn is_seen(watcher: &mut PgConnection, waits: &str) {
+    let sql = format!("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND {waits}");
+    let seen = async {
+        let count = || sqlx::query_scalar::<_, i64>(sqlx::AssertSqlSafe(sql.clone()));
+        while count().fetch_one(&mut *watcher).await.unwrap() == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(LONG, seen).await.unwrap_or_else(|_| panic!("nobody is seen with {waits}"));
+}
+
+/// Two commits: somebody holds a row of the first, which has its turn; the second is written, and waits for the first.
 async fn two_under_way<'a>(
     store: &Arc<Postgres>,
     repos: &mut [SceneRepo],
@@ -131,23 +147,13 @@ async fn two_under_way<'a>(
     watcher: &mut PgConnection,
 ) -> (sqlx::Transaction<'a, sqlx::Postgres>, Vec<tokio::task::JoinHandle<Result<Receipt, Error>>>) {
     let mut holder = holder.begin().await.unwrap();
-    sqlx::query("SELECT FROM store FOR UPDATE").execute(&mut *holder).await.unwrap();
+    let held = "SELECT FROM repos WHERE did = $1 FOR UPDATE";
+    sqlx::query(held).bind(repos[0].did.as_str()).execute(&mut *holder).await.unwrap();
     let mut sent = Vec::new();
-    let lock = "wait_event_type = 'Lock'";
-    // It has written, too.
-    let turn = "state = 'idle in transaction' AND query LIKE '%new_blocks%'";
-    for (repo, waits) in repos.iter_mut().zip([lock, turn]) {
+    for (repo, waits) in repos.iter_mut().zip([LOCKED, WRITTEN]) {
         let (store, mutation) = (store.clone(), next(repo, 1));
         sent.push(tokio::spawn(async move { store.apply(mutation).await }));
-        let sql = format!("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND {waits}");
-        let seen = async {
-            while sqlx::query_scalar::<_, i64>(sqlx::AssertSqlSafe(sql.clone())).fetch_one(&mut *watcher).await.unwrap()
-                == 0
-            {
-                tokio::task::yield_now().await;
-            }
-        };
-        tokio::time::timeout(LONG, seen).await.unwrap_or_else(|_| panic!("nobody is seen with {waits}"));
+        is_seen(watcher, waits).await;
     }
     (holder, sent)
 }
@@ -186,12 +192,32 @@ async fn what_is_no_commit_is_not_passed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_commit_to_an_account_that_is_under_way_is_not_passed() {
+async fn commits_that_were_given_together_do_not_pass_each_other() {
     is_not_passed("not_passed_either", |repos| next(&mut repos[0], 2)).await;
 }
 
-/// Somebody holds the lock of the store's row, and then wants a row of the group that waits for the one that waits for that
-/// lock: the server, which finds such circles, does not see this one.
+/// Its account is under way: what others gave goes first, and it goes then.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_to_an_account_that_is_under_way_keeps_nobody_waiting() {
+    let Some(Scene { proxy: _proxy, url, store, _server }) = Scene::begin("passed_by", |_| {}).await else { return };
+    let mut repos = accounts(&store, 2).await;
+    commits(&store, &mut repos, 0, 1).await;
+    let (mut holder, mut watcher) = (connect(&url).await, connect(&url).await);
+    let (holder, sent) = two_under_way(&store, &mut repos[..1], &mut holder, &mut watcher).await;
+    let (first, second) = (next(&mut repos[0], 2), next(&mut repos[1], 1));
+    let behind = async { tokio::join!(store.apply(first), store.apply(second)) };
+    let let_go = async {
+        is_seen(&mut watcher, WRITTEN).await;
+        holder.rollback().await.unwrap();
+    };
+    let ((first, second), ()) = tokio::time::timeout(LONG, async { tokio::join!(behind, let_go) }).await.unwrap();
+    all_written(sent).await;
+    assert!(first.unwrap().pos > second.unwrap().pos);
+    is_sound(&store).await;
+}
+
+/// Somebody holds a row of the first group, and then wants one of the group that waits for it: the server, which finds such
+/// circles, does not see this one.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_waits_for_a_row_of_a_pipeline_waits_in_no_circle() {
     let change = |options: &mut Options| options.statement_timeout = 10 * LONG;
@@ -200,8 +226,8 @@ async fn who_waits_for_a_row_of_a_pipeline_waits_in_no_circle() {
     commits(&store, &mut repos, 0, 1).await;
     let (mut holder, mut watcher) = (connect(&url).await, connect(&url).await);
     let (mut holder, sent) = two_under_way(&store, &mut repos, &mut holder, &mut watcher).await;
-    let wants = sqlx::query("UPDATE repos SET records = records").execute(&mut *holder);
-    tokio::time::timeout(LONG, wants).await.expect("no circle").unwrap();
+    let wants = sqlx::query("UPDATE repos SET records = records WHERE did = $1").bind(repos[1].did.as_str());
+    tokio::time::timeout(LONG, wants.execute(&mut *holder)).await.expect("no circle").unwrap();
     holder.rollback().await.unwrap();
     all_written(sent).await;
     // The server ends who stands still for five seconds; it did not come to that.
@@ -211,18 +237,41 @@ async fn who_waits_for_a_row_of_a_pipeline_waits_in_no_circle() {
 
 /// The group that follows was planned on what is not committed after all.
 #[tokio::test(flavor = "multi_thread")]
-async fn who_follows_a_group_that_lost_its_turn_loses_it_too() {
-    let Some(Scene { proxy: _proxy, url, store, _server }) = Scene::begin("faster", |_| {}).await else { return };
+async fn who_follows_a_group_that_is_lost_is_lost_too() {
+    let Some(Scene { proxy: _proxy, url, store, _server }) = Scene::begin("follows", |_| {}).await else { return };
     let mut repos = accounts(&store, 2).await;
     commits(&store, &mut repos, 0, 1).await;
     let (mut holder, mut watcher) = (connect(&url).await, connect(&url).await);
     let before = head(&store).await;
-    let (mut holder, sent) = two_under_way(&store, &mut repos, &mut holder, &mut watcher).await;
-    sqlx::query("UPDATE store SET turn = turn + 1").execute(&mut *holder).await.unwrap();
-    holder.commit().await.unwrap();
+    let (holder, sent) = two_under_way(&store, &mut repos, &mut holder, &mut watcher).await;
+    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+               WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    sqlx::query(end).execute(&mut watcher).await.unwrap();
+    holder.rollback().await.unwrap();
     all_written(sent).await;
     assert_eq!(head(&store).await, before + 2);
-    assert!(counter(&store, "races").await > 0);
+    is_sound(&store).await;
+}
+
+/// Another process has numbers to give out that the group has which waits for its turn.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_writes_elsewhere_does_not_wait_for_a_pipeline() {
+    let Some(Scene { proxy: _proxy, url, store, _server }) = Scene::begin("elsewhere", |_| {}).await else { return };
+    let other = open(url.clone(), |_| {}).await;
+    let mut repos = accounts(&store, 3).await;
+    commits(&store, &mut repos, 0, 1).await;
+    let (mut holder, mut watcher) = (connect(&url).await, connect(&url).await);
+    let (holder, mut sent) = two_under_way(&store, &mut repos[..2], &mut holder, &mut watcher).await;
+    let mutation = next(&mut repos[2], 1);
+    sent.push(tokio::spawn(async move { other.apply(mutation).await }));
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    while sqlx::query_scalar::<_, i64>(waits).fetch_one(&mut watcher).await.unwrap() < 2 {
+        tokio::task::yield_now().await;
+    }
+    holder.rollback().await.unwrap();
+    all_written(sent).await;
+    // Nobody waited for as long as a lock is waited for.
+    assert_eq!(counter(&store, "retries").await, 0);
     is_sound(&store).await;
 }
 

@@ -60,6 +60,8 @@ struct State {
     heard_bytes: u64,
     /// Transactions that clients began.
     begun: u64,
+    /// Pieces in which clients name an account.
+    naming: u64,
     /// Connections of a number below it say nothing any more.
     muted: u64,
     connections: u64,
@@ -192,6 +194,11 @@ impl Proxy {
         self.state.lock().unwrap().begun
     }
 
+    /// Pieces in which clients have named an account.
+    pub fn naming(&self) -> u64 {
+        self.state.lock().unwrap().naming
+    }
+
     /// All connections that are there stay, and nothing comes over them any more, either way, not even that they end.
     pub fn mute(&self) {
         let mut state = self.state.lock().unwrap();
@@ -238,6 +245,9 @@ async fn pass(mut client: UnixStream, mut server: UnixStream, state: Arc<Mutex<S
                 let words = without.as_deref().unwrap_or(&from_client[..len]);
                 if words.windows(BEGIN.len()).any(|window| window == BEGIN) {
                     state.lock().unwrap().begun += 1;
+                }
+                if words.windows(NAME.len()).any(|window| window == NAME) {
+                    state.lock().unwrap().naming += 1;
                 }
                 let fault = taken(&state, words);
                 if fault.is_some_and(|fault| fault.moment == Moment::Before) {
@@ -292,6 +302,8 @@ fn cut(state: &Mutex<State>, of_client: bool) -> Option<usize> {
 
 /// The first words of a transaction.
 const BEGIN: &[u8] = b"BEGIN";
+/// What names of accounts begin with.
+const NAME: &[u8] = b"did:";
 
 /// Version 3.0, in a `StartupMessage`.
 const PROTOCOL: [u8; 4] = [0, 3, 0, 0];

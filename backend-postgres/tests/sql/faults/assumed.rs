@@ -1,0 +1,120 @@
+//! Commits that only make records are planned without a look at the database: what is nearly never there, and is there after
+//! all, the tables refuse.
+
+use super::*;
+use backend_api::{Maintenance as _, Op, VerifyLevel};
+
+fn numbered(n: u8) -> IdempotencyKey {
+    IdempotencyKey([n, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4])
+}
+
+/// The next commit to a repo, which makes a record.
+fn next(repo: &mut SceneRepo, n: u8) -> Mutation {
+    let (mutation, after) = commit(repo, n);
+    *repo = after;
+    Mutation { key: numbered(n), ..mutation }
+}
+
+async fn is_sound(store: &Postgres) {
+    let report = store.verify(VerifyLevel::Deep).await.unwrap();
+    assert!(report.problems.is_empty(), "{:?}", report.problems);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_makes_a_record_asks_nothing() {
+    const COMMITS: u8 = 40;
+    let Some(Scene { proxy, url: _, store, _server }) = Scene::begin("asks", |_| {}).await else { return };
+    let mut repo = SceneRepo::new(scene::did("alice"));
+    // The account is asked for, the first time.
+    store.apply(next(&mut repo, 0)).await.unwrap();
+    let mut said = Vec::new();
+    for _ in ["made", "changed"] {
+        let before = proxy.naming();
+        for n in 1..=COMMITS {
+            let mutation = Mutation { key: numbered(said.len() as u8 * COMMITS + n), ..next(&mut repo, n) };
+            store.apply(mutation).await.unwrap();
+        }
+        said.push(proxy.naming() - before);
+    }
+    // Of a record that is changed what it says of others is asked.
+    assert_eq!(said, [u64::from(COMMITS), 2 * u64::from(COMMITS)]);
+    is_sound(&store).await;
+}
+
+/// A retry is refused by what the commit itself did.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_made_before_is_told_again() {
+    let Some(Scene { proxy: _proxy, url, store, _server }) = Scene::begin("told_again", |_| {}).await else { return };
+    let mut repo = SceneRepo::new(scene::did("alice"));
+    store.apply(next(&mut repo, 0)).await.unwrap();
+    let (retried, mut after) = (next(&mut repo.clone(), 1), repo);
+    let _ = next(&mut after, 1);
+    let receipt = store.apply(retried.clone()).await.unwrap();
+    store.apply(next(&mut after, 2)).await.unwrap();
+    let events = head(&store).await;
+    // Among others, too.
+    let answers = store.apply_many(vec![retried.clone(), next(&mut after, 3), retried.clone()]).await;
+    let [first, other, last] = <[_; 3]>::try_from(answers).unwrap().map(Result::unwrap);
+    assert_eq!((&first, &last), (&receipt, &receipt));
+    assert!(other.pos > receipt.pos);
+    assert_eq!(open(url, |_| {}).await.apply(retried).await.unwrap(), receipt);
+    assert_eq!(head(&store).await, events + 1);
+    is_sound(&store).await;
+}
+
+/// It could be made, but for its key.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_was_used_before_is_refused() {
+    let Some(Scene { proxy: _proxy, url: _, store, _server }) = Scene::begin("key_used", |_| {}).await else { return };
+    store.apply(account("bob")).await.unwrap();
+    let (mut alice, mut bob) = (SceneRepo::new(scene::did("alice")), SceneRepo::new(scene::did("bob")));
+    store.apply(next(&mut alice, 1)).await.unwrap();
+    store.apply(next(&mut bob, 1)).await.unwrap();
+    let again = Mutation { key: numbered(1), ..next(&mut alice.clone(), 2) };
+    let answers = store.apply_many(vec![next(&mut bob, 2), again, next(&mut bob, 3)]).await;
+    let [first, refused, last] = <[_; 3]>::try_from(answers).unwrap();
+    assert_eq!(refused.unwrap_err().reason(), Reason::KeyReused);
+    assert!(first.unwrap().pos < last.unwrap().pos);
+    store.apply(next(&mut alice, 2)).await.unwrap();
+    is_sound(&store).await;
+}
+
+/// It could be made, but for the record, of which it says that it is not there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_is_there_is_not_made() {
+    let Some(Scene { proxy: _proxy, url: _, store, _server }) = Scene::begin("there", |_| {}).await else { return };
+    store.apply(account("bob")).await.unwrap();
+    let (mut alice, mut bob) = (SceneRepo::new(scene::did("alice")), SceneRepo::new(scene::did("bob")));
+    store.apply(next(&mut alice, 1)).await.unwrap();
+    store.apply(next(&mut bob, 1)).await.unwrap();
+    let draft = alice.draft(&[scene::Write::Put(scene::path("com.example.note/1"), scene::content("other"))]);
+    let mut twice = draft.mutation(numbered(2));
+    for op in &mut twice.ops {
+        let Op::Commit(commit) = op else { panic!("a draft is a commit") };
+        assert!(commit.records[0].old.take().is_some());
+    }
+    let answers = store.apply_many(vec![next(&mut bob, 2), twice, next(&mut bob, 3)]).await;
+    let [first, refused, last] = <[_; 3]>::try_from(answers).unwrap();
+    assert_eq!(refused.unwrap_err().reason(), Reason::RecordMismatch);
+    assert!(first.unwrap().pos < last.unwrap().pos);
+    store.apply(next(&mut alice, 2)).await.unwrap();
+    is_sound(&store).await;
+}
+
+/// Who retries again and again does not make everybody's work twice: for a while after it, groups ask.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_uses_a_key_again_and_again_makes_little_work() {
+    const TIMES: u64 = 40;
+    let Some(Scene { proxy: _proxy, url: _, store, _server }) = Scene::begin("again", |_| {}).await else { return };
+    let mut repo = SceneRepo::new(scene::did("alice"));
+    store.apply(next(&mut repo, 1)).await.unwrap();
+    for _ in 0..TIMES {
+        let again = Mutation { key: numbered(1), ..next(&mut repo.clone(), 2) };
+        assert_eq!(store.apply(again).await.unwrap_err().reason(), Reason::KeyReused);
+    }
+    let counters = store.stats().await.unwrap().counters;
+    let retries = counters.into_iter().find(|(of, _)| of == "retries").unwrap().1;
+    assert!(retries == 1, "{retries} groups were made again");
+    store.apply(next(&mut repo, 2)).await.unwrap();
+    is_sound(&store).await;
+}
