@@ -18,7 +18,8 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use backend_api::{
-    Committed, Error, Firehose as _, IdempotencyKey, Maintenance as _, Micros, Mutation, Reason, Receipt, Writes as _,
+    Committed, Error, Firehose as _, IdempotencyKey, Maintenance as _, Micros, Mutation, Reason, Receipt, VerifyLevel,
+    Writes as _,
 };
 use backend_postgres::{Clock, Options, Postgres};
 use conformance::{create_account, scene};
@@ -56,6 +57,16 @@ async fn open(url: String, change: impl FnOnce(&mut Options)) -> Arc<Postgres> {
 
 async fn head(store: &Postgres) -> u64 {
     store.event_window().await.unwrap().head.get()
+}
+
+async fn counter(store: &Postgres, name: &str) -> u64 {
+    let counters = store.stats().await.unwrap().counters;
+    counters.into_iter().find(|(of, _)| of == name).unwrap().1
+}
+
+async fn is_sound(store: &Postgres) {
+    let report = store.verify(VerifyLevel::Deep).await.unwrap();
+    assert!(report.problems.is_empty(), "{:?}", report.problems);
 }
 
 /// Ends every connection of stores.

@@ -1,8 +1,8 @@
 //! Groups that are written while the group before them is not committed.
 
 use super::*;
+use backend_api::Op;
 use backend_api::mutation::Announce;
-use backend_api::{Maintenance as _, Op, VerifyLevel};
 
 /// Long enough for everything that passes.
 const LONG: Duration = Duration::from_secs(60);
@@ -44,16 +44,6 @@ async fn commits(store: &Arc<Postgres>, repos: &mut Vec<SceneRepo>, from: u32, c
     for caller in callers.collect::<Vec<_>>() {
         repos.push(tokio::time::timeout(LONG, caller).await.expect("nobody waits for ever").unwrap());
     }
-}
-
-async fn counter(store: &Postgres, name: &str) -> u64 {
-    let counters = store.stats().await.unwrap().counters;
-    counters.into_iter().find(|(of, _)| of == name).unwrap().1
-}
-
-async fn is_sound(store: &Postgres) {
-    let report = store.verify(VerifyLevel::Deep).await.unwrap();
-    assert!(report.problems.is_empty(), "{:?}", report.problems);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -251,6 +241,49 @@ async fn who_follows_a_group_that_is_lost_is_lost_too() {
     all_written(sent).await;
     assert_eq!(head(&store).await, before + 2);
     is_sound(&store).await;
+}
+
+/// The statement that takes the next turn, and changes nothing else.
+async fn turn(connection: &mut PgConnection) -> String {
+    let sql = "SELECT turn::text, pos::text, seq::text, quote_literal(at) || '::timestamptz', epoch::text, \
+               quote_literal(id) || '::bytea' FROM store";
+    let row = sqlx::query(sql).fetch_one(connection).await.unwrap();
+    let mut turn = include_str!("../../../sql/take_turn.sql").to_owned();
+    let values = [0, 1, 2, 3, 4, 1, 2, 3, 5].map(|column| row.get::<String, _>(column));
+    let values: Vec<String> = values.into_iter().chain(["false", "''", "''"].map(str::to_owned)).collect();
+    for (place, value) in (1..).zip(values).collect::<Vec<_>>().into_iter().rev() {
+        turn = turn.replace(&format!("${place}"), &value);
+    }
+    turn
+}
+
+/// Who holds the row of the store takes the turn, or waits for a row of the group that would wait for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_waits_for_the_row_of_the_store_but_under_its_lock() {
+    let Some(Scene { proxy: _proxy, url, store, _server }) = Scene::begin("skipped", |_| {}).await else { return };
+    let mut repos = accounts(&store, 1).await;
+    commits(&store, &mut repos, 0, 1).await;
+    let (mut holder, mut other) = (connect(&url).await, connect(&url).await);
+    let mut holder = holder.begin().await.unwrap();
+    sqlx::query("SELECT FROM store FOR UPDATE").execute(&mut *holder).await.unwrap();
+    // By itself: it gives up its turn at once, and then waits for the lock to make its group under it.
+    let (held, mutation) = (store.clone(), next(&mut repos[0], 1));
+    let sent = tokio::spawn(async move { held.apply(mutation).await });
+    let lost = async {
+        while counter(&store, "races").await == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(LONG, lost).await.expect("it does not wait for the row");
+    // Beside another.
+    let turn = turn(&mut other).await;
+    let end = sqlx::raw_sql(sqlx::AssertSqlSafe(turn)).fetch_optional(&mut other);
+    assert!(tokio::time::timeout(LONG, end).await.expect("nor does it").unwrap().is_none());
+    holder.rollback().await.unwrap();
+    all_written(vec![sent]).await;
+    let turn = self::turn(&mut other).await;
+    let taken = sqlx::raw_sql(sqlx::AssertSqlSafe(turn)).fetch_optional(&mut other).await.unwrap();
+    assert!(taken.is_some());
 }
 
 /// Another process has numbers to give out that the group has which waits for its turn.
