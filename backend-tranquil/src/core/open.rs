@@ -111,9 +111,9 @@ pub fn open(env: Env, options: Options, open_kv: &OpenKv) -> Result<Opened> {
         replay_log(&shared, &mut checkpointer, mark, sizes)?
     };
     // Retention may have gone on in what was replayed.
-    if let Some(oldest) = shared.value(key::EVENTS_OLDEST, "oldest event")? {
-        shared.events.drop_before(oldest)?;
-    }
+    let oldest = shared.value(key::EVENTS_OLDEST, "oldest event")?.unwrap_or(1);
+    shared.events.begins_by(oldest)?;
+    shared.events.drop_before(oldest)?;
     let committer = Committer::new(Arc::clone(&shared), writer);
     Ok(Opened { shared, committer, checkpointer, keeper })
 }

@@ -101,9 +101,7 @@ impl EventLog {
                     remove_all(&*disk, &super::segment::path_of(&directory, base))?;
                     continue;
                 }
-                let name = directory.display();
-                let detail = format!("{name}: events {} to {} are missing", expected.unwrap_or(0), base - 1);
-                return Err(Error::new(Reason::DataCorrupt, detail));
+                return Err(missing(&directory, expected.unwrap_or(0), base));
             }
             // A checkpoint vouches for a segment of which the next one begins at or before the newest durable event.
             if let Some(next) = bases.get(i + 1).copied().filter(|next| *next <= durable + 1) {
@@ -413,6 +411,12 @@ impl EventLog {
         }
     }
 
+    /// Refuses a log that begins behind a number: the loss of the first segment leaves no gap.
+    pub fn begins_by(&self, oldest: u64) -> Result<()> {
+        let first = self.read().oldest;
+        if first <= oldest { Ok(()) } else { Err(missing(&self.directory, oldest, first)) }
+    }
+
     /// Forgets events before a number, and removes segments that have none left.
     pub fn drop_before(&self, oldest: u64) -> Result<()> {
         let gone: Vec<_> = {
@@ -448,6 +452,12 @@ impl EventLog {
         let state = self.read();
         (state.segments.values().map(|s| s.len()).sum(), state.ring.bytes() as u64)
     }
+}
+
+/// Events from one to before another are in no file.
+fn missing(directory: &Path, from: u64, next: u64) -> Error {
+    let detail = format!("{}: events {from} to {} are missing: restore their files", directory.display(), next - 1);
+    Error::new(Reason::DataCorrupt, detail)
 }
 
 /// Up to where the sidecar of a segment covers it. Sidecars are made of what is durable: none of that is a tail that a

@@ -183,6 +183,22 @@ async fn a_flipped_byte_of_a_block_is_never_served() {
 }
 
 #[tokio::test]
+async fn a_segment_that_is_lost_is_missed_wherever_it_stood() {
+    let dir = tempfile::tempdir().unwrap();
+    let before = closed_story(small(dir.path()), 60).await;
+    let segments = with_ending(&dir.path().join("events"), "segment");
+    assert!(segments.len() > 3);
+    for segment in segments {
+        let name = segment.strip_prefix(dir.path()).unwrap();
+        let bad = harmed(dir.path(), |d| fs::remove_file(d.join(name)).unwrap());
+        let refused = read_all(small(bad.path())).await.unwrap_err();
+        assert_eq!(refused.reason(), Reason::DataCorrupt, "{}: {refused}", name.display());
+        fs::copy(&segment, bad.path().join(name)).unwrap();
+        assert_same(&before, &read_all(small(bad.path())).await.unwrap(), &format!("{} is back", name.display()));
+    }
+}
+
+#[tokio::test]
 async fn a_flipped_byte_in_a_segment_is_never_served() {
     let dir = tempfile::tempdir().unwrap();
     let before = closed_story(small(dir.path()), 30).await;
