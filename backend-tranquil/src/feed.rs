@@ -5,7 +5,7 @@ use std::sync::Arc;
 use backend_api::{Change, Pos, Result};
 
 use crate::core::Shared;
-use crate::log::{CycleScan, Item, Position, Scanned, Start};
+use crate::log::{CycleScan, FIRST, Item, Position, Scanned, Start};
 
 /// Places in the log that are remembered. Consumers go on where they stopped, so few are needed.
 const REMEMBERED_MAX: usize = 1_024;
@@ -20,6 +20,7 @@ pub fn changes(shared: &Arc<Shared>, after: Pos, limit: usize, bytes_max: usize)
     }
     let mut scan = CycleScan::new(Arc::clone(&shared.log), start(shared, after.0, newest.file)?)?;
     let mut bytes = 0;
+    let mut next = after.0 + 1;
     while scan.position().cycle < newest.cycle && out.len() < limit {
         let cycle = match scan.next()? {
             Scanned::Cycle(cycle) => cycle,
@@ -32,6 +33,12 @@ pub fn changes(shared: &Arc<Shared>, after: Pos, limit: usize, bytes_max: usize)
             if intent.stamp.pos <= after || out.len() >= limit {
                 continue;
             }
+            // A log that lost its first file begins with the next one, and is sound from there on.
+            if intent.stamp.pos.0 != next {
+                let why = format!("change {} follows {}: restore the files between", intent.stamp.pos, next - 1);
+                return Err(damaged(shared, cycle.before, &why));
+            }
+            next += 1;
             let change = intent.into_change(blocks);
             bytes += size(&change);
             if bytes > bytes_max && !out.is_empty() {
@@ -87,7 +94,7 @@ fn start(shared: &Arc<Shared>, after: u64, newest: u32) -> Result<Start> {
             high = middle;
         }
     }
-    let file = numbers.get(low).copied().unwrap_or(1);
+    let file = numbers.get(low).copied().unwrap_or(FIRST);
     Ok(match known {
         Some(at) if at.file >= file => Start::After(at),
         _ => Start::File(file),

@@ -45,6 +45,7 @@ pub fn verify(shared: &Shared, level: VerifyLevel, wanted: Wanted<'_>) -> Result
         verifier.account(&account);
     }
     if level != VerifyLevel::Quick {
+        verifier.log()?;
         verifier.blocks()?;
         verifier.events()?;
     }
@@ -222,6 +223,14 @@ impl<'a> Verifier<'a> {
             self.problem(format!("{subject}: block {cid} is referred to and has no entry"));
         }
         Ok(sums)
+    }
+
+    /// Of a lost file no block need tell: it may have changes alone.
+    fn log(&mut self) -> Result<()> {
+        if let Some(path) = self.shared.log.missing()? {
+            self.problem(format!("{}: is missing: restore it", path.display()));
+        }
+        Ok(())
     }
 
     /// Every block's bytes against its CID, history and unfinished imports included.

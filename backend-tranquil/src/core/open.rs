@@ -79,6 +79,9 @@ pub fn open(env: Env, options: Options, open_kv: &OpenKv) -> Result<Opened> {
     }
     let log = Arc::new(LogFiles::new(Arc::clone(&env.disk), paths.log.clone(), store));
     let is_new = log.numbers()?.is_empty();
+    if let Some(path) = log.missing()? {
+        tracing::error!(file = %path.display(), "a file of the log is missing; what it had cannot be read: restore it");
+    }
     let counters = Counters::default();
     let kv = metadata(&env, &paths, &log, store, is_new, open_kv, &counters)?;
     let state = kv.snapshot();

@@ -17,6 +17,9 @@ use crate::parity;
 /// Descriptors that are kept open at the most; beyond it the lowest-numbered file is closed. A reader that has it goes on.
 const OPEN_FILES_MAX: usize = 512;
 
+/// The number of a log's first file. None is ever removed.
+pub const FIRST: u32 = 1;
+
 /// Opens, reads and lists log files.
 pub struct LogFiles {
     disk: Arc<dyn Disk>,
@@ -50,6 +53,13 @@ impl LogFiles {
     pub fn numbers(&self) -> Result<Vec<u32>> {
         let names = self.disk.list(&self.directory).map_err(|e| failed("list", &self.directory, &e))?;
         Ok(names.iter().filter_map(|name| name.strip_suffix(".log")?.parse().ok()).collect())
+    }
+
+    /// The first file that is not there, though a later one is.
+    pub fn missing(&self) -> Result<Option<PathBuf>> {
+        let numbers = self.numbers()?;
+        let gap = (FIRST..).zip(numbers).find(|(expected, number)| number != expected);
+        Ok(gap.map(|(expected, _)| self.path(expected)))
     }
 
     /// The file, opened and its header checked.

@@ -13,7 +13,7 @@ use crate::core::Shared;
 use crate::format::intent::Intent;
 use crate::format::key;
 use crate::format::value::{self, ReleaseCursor};
-use crate::log::{CycleScan, Item, Position, Scanned, Start};
+use crate::log::{CycleScan, FIRST, Item, Position, Scanned, Start};
 
 /// What a mutation made due.
 enum Due {
@@ -29,7 +29,7 @@ pub fn find(shared: &Arc<Shared>, progress: &Progress, limit: usize) -> Result<F
     let mut cursor: ReleaseCursor = shared.value(key::RELEASE, "release cursor")?.unwrap_or_default();
     let mut found = Found::nothing(progress);
     let start = match cursor.file {
-        0 => Start::File(shared.log.numbers()?.first().copied().unwrap_or(1)),
+        0 => Start::File(FIRST),
         file => Start::After(Position { file, offset: cursor.offset, cycle: cursor.cycle, chain: cursor.chain }),
     };
     let mut scan = CycleScan::new(Arc::clone(&shared.log), start)?.with_hints();

@@ -4,7 +4,10 @@ use std::fs;
 use std::path::Path;
 
 use crate::common::story::{Person, closed_story, copy, files, key, read_all, roomy, small, with_ending, write_story};
-use backend_api::{Expect, Maintenance as _, Mutation, Op, Reason, Row, RowKind, SnapshotItem, Writes as _};
+use backend_api::{
+    Changes as _, Expect, Maintenance as _, Mutation, Op, Pos, Reason, Row, RowKind, SnapshotItem, VerifyLevel,
+    Writes as _,
+};
 use backend_tranquil::{Options, Tranquil};
 use conformance::digest::difference;
 use conformance::scene::did;
@@ -195,6 +198,36 @@ async fn a_segment_that_is_lost_is_missed_wherever_it_stood() {
         assert_eq!(refused.reason(), Reason::DataCorrupt, "{}: {refused}", name.display());
         fs::copy(&segment, bad.path().join(name)).unwrap();
         assert_same(&before, &read_all(small(bad.path())).await.unwrap(), &format!("{} is back", name.display()));
+    }
+}
+
+#[tokio::test]
+async fn a_log_file_that_is_lost_is_missed_wherever_it_stood() {
+    let dir = tempfile::tempdir().unwrap();
+    closed_story(small(dir.path()), 60).await;
+    let changes = async |dir: &Path| {
+        let store = Tranquil::open(small(dir))?;
+        let problems = store.verify(VerifyLevel::Deep).await.unwrap().problems;
+        let changes = store.changes(Pos(0), 1_000, usize::MAX).await;
+        drop(store.close().await);
+        changes.map(|changes| (changes, problems))
+    };
+    let (before, problems) = changes(dir.path()).await.unwrap();
+    assert!(before.len() > 60 && problems.is_empty(), "{problems:?}");
+    let logs = with_ending(&dir.path().join("log"), "log");
+    assert!(logs.len() > 3);
+    for log in logs {
+        let name = log.strip_prefix(dir.path()).unwrap();
+        let bad = harmed(dir.path(), |d| fs::remove_file(d.join(name)).unwrap());
+        let Err(refused) = changes(bad.path()).await else { panic!("{}: nothing is missed", name.display()) };
+        assert!(refused.detail().contains(".log"), "{}: {refused}", name.display());
+        if let Ok(store) = Tranquil::open(small(bad.path())) {
+            let problems = store.verify(VerifyLevel::Deep).await.unwrap().problems;
+            assert!(problems[0].contains(&name.display().to_string()), "{}: {problems:?}", name.display());
+            drop(store.close().await);
+        }
+        fs::copy(&log, bad.path().join(name)).unwrap();
+        assert_eq!(changes(bad.path()).await.unwrap(), (before.clone(), Vec::new()), "{} is back", name.display());
     }
 }
 
