@@ -154,6 +154,7 @@ fn many(sort: Sort, first: u64, count: u64, steps: usize) -> Result<bool, String
 fn one_sweep(name: &str, density: u64) -> Result<bool, String> {
     let swept = sweep::sweep(name, density, None)?;
     println!("sweep {name}: {} tried, {} failed {:?}", swept.tried, swept.failures.len(), swept.ends);
+    told::files(&swept);
     swept.failures.iter().for_each(|failure| println!("  {failure}"));
     ledger::note_sweep(name, density, &swept)?;
     Ok(swept.failures.is_empty())

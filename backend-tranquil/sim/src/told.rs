@@ -5,6 +5,7 @@ use std::time::Duration;
 use tranquil_sim::disk::Fault;
 use tranquil_sim::ledger::commit;
 use tranquil_sim::runs::Total;
+use tranquil_sim::sweep::Swept;
 
 /// Tells what runs did, and how long it took.
 pub fn what_was_done(total: &Total, took: Duration) {
@@ -39,4 +40,13 @@ pub fn total(total: &Total, steps: usize, took: Duration) {
         println!("never fired: {:?}", total.unfired().iter().map(|f| f.name()).collect::<Vec<_>>());
     }
     println!("{} seeds: trace {:016x}", total.runs, sum.trace);
+}
+
+/// Tells which files a sweep damaged.
+pub fn files(swept: &Swept) {
+    let bytes: u64 = swept.files.iter().map(|(.., bytes)| bytes).sum();
+    let sorts: Vec<String> = swept.files.iter().map(|(sort, n, bytes)| format!("{n} {sort} {bytes}")).collect();
+    if !sorts.is_empty() {
+        println!("  of {bytes} bytes in files: {}", sorts.join(", "));
+    }
 }

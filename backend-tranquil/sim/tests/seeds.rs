@@ -31,7 +31,7 @@ fn the_same_seed_gives_the_same_trace() {
 
 #[test]
 fn thin_sweeps_find_nothing() {
-    for (name, density) in [("crash", 300), ("recovery", 140), ("fault", 400), ("rot", 997)] {
+    for (name, density) in [("crash", 300), ("recovery", 140), ("fault", 400), ("rot", 4_999)] {
         let swept = sweep::sweep(name, density, None).expect("a sweep of that name");
         assert!(swept.failures.is_empty(), "{name}: {:#?}", swept.failures);
         assert!(swept.tried > 20, "{name}: only {} tried", swept.tried);

@@ -29,7 +29,7 @@ const WAYS: [Crash; 14] = [
 
 /// What each call of a run is.
 fn kinds(of: &Plan) -> Result<Vec<Call>, Swept> {
-    let told = |e| Swept { tried: 1, failures: vec![format!("the reference run itself: {e}")], ends: Vec::new() };
+    let told = |e| Swept { tried: 1, failures: vec![format!("the reference run itself: {e}")], ..Swept::default() };
     outcome(of).map(|report| report.kinds).map_err(told)
 }
 

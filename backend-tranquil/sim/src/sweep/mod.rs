@@ -17,6 +17,8 @@ pub struct Swept {
     pub failures: Vec<String>,
     /// How it ended, and how often.
     pub ends: Vec<(&'static str, u64)>,
+    /// The sorts of files that were damaged: how many of each, and their bytes.
+    pub files: Vec<(String, u64, u64)>,
 }
 
 /// The sweeps by name.
@@ -60,5 +62,5 @@ fn plans(plans: &[(String, Plan)], must_happen: bool) -> Swept {
             }
         }
     });
-    Swept { tried: plans.len() as u64, failures, ends: vec![("happened", happened.into_inner())] }
+    Swept { tried: plans.len() as u64, failures, ends: vec![("happened", happened.into_inner())], files: Vec::new() }
 }
