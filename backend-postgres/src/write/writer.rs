@@ -42,7 +42,8 @@ pub(crate) struct Writer {
     flights: VecDeque<Flight>,
     /// Groups since somebody else wrote.
     undisturbed: u32,
-    /// Its own: readers that hold all others keep nobody from writing.
+    /// Its own: readers that hold all others keep nobody from writing. When one of them is lost those that are idle go too:
+    /// of a server that is gone each would be waited for as long.
     connections: Vec<PgConnection>,
     /// Set by a lost commit, until a later group holds the lock of the store's row: nothing of before can come after it.
     must_turn: bool,
@@ -116,6 +117,7 @@ impl Writer {
         let (connection, mut planned) = match self.plan(known, &group.mutations).await {
             Ok(planned) => planned,
             Err(_) => {
+                self.connections.clear();
                 self.land().await;
                 self.shared.counters.retry();
                 self.undisturbed = 0;
@@ -188,6 +190,9 @@ impl Writer {
                     false
                 }
                 End::Broken { may_be_committed } => {
+                    if may_be_committed {
+                        self.connections.clear();
+                    }
                     self.shared.counters.retry();
                     may_be_committed
                 }
@@ -286,6 +291,9 @@ impl Writer {
                 }
                 Err(broken) => {
                     self.known = None;
+                    if broken.may_be_committed {
+                        self.connections.clear();
+                    }
                     *may_be_committed |= broken.may_be_committed;
                     self.must_turn |= broken.may_be_committed;
                     broken.failed

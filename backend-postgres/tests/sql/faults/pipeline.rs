@@ -336,6 +336,22 @@ async fn a_pipeline_loses_nothing_at_whatever_message_a_connection_is_lost() {
     is_sound(&store).await;
 }
 
+/// Both were idle when nothing came over them any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_dead_connections_one_is_waited_for() {
+    let change = |options: &mut Options| options.statement_timeout = Duration::from_secs(1);
+    let Some(Scene { proxy, url: _, store, _server }) = Scene::begin("both_dead", change).await else { return };
+    let mut repos = accounts(&store, CALLERS).await;
+    commits(&store, &mut repos, 0, 40).await;
+    assert!(counter(&store, "cycles_pipelined").await > 0);
+    let before = counter(&store, "retries").await;
+    proxy.mute();
+    let written = tokio::time::timeout(LONG, store.apply(next(&mut repos[0], 40))).await;
+    written.expect("nobody waits for ever").unwrap();
+    assert_eq!(counter(&store, "retries").await - before, 1, "attempts that were waited for");
+    is_sound(&store).await;
+}
+
 async fn connect(url: &str) -> PgConnection {
     PgConnection::connect(url).await.unwrap()
 }
