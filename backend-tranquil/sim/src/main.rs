@@ -181,6 +181,7 @@ fn gate(filter: &str) -> Result<bool, String> {
     let begun = Watch::start();
     let tally = mutants::gate(filter, |mutant, fate, seconds| match fate {
         mutants::Fate::Caught(by) => println!("caught    {:<40} {seconds:>4} s  {by}", mutant.name),
+        mutants::Fate::ByAnother(by) => println!("ELSEWHERE {:<40} {seconds:>4} s  {by}", mutant.name),
         mutants::Fate::Survived => println!("SURVIVED  {:<40} {seconds:>4} s  {}", mutant.name, mutant.what),
     })?;
     println!(

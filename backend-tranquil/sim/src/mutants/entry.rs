@@ -3,6 +3,7 @@
 //! ```text
 //! What is wrong, in one line.
 //! caught by: sim --seeds 300
+//! breaks: durable
 //! file: backend-tranquil/src/log/writer.rs
 //! <<< statement
 //! what stands there, exactly once
@@ -11,7 +12,8 @@
 //! >>>
 //! ```
 //!
-//! `statement` or `expression` says how the two are joined under a switch. A bug may have several places.
+//! `statement` or `expression` says how the two are joined under a switch. A bug may have several places. `breaks` may be left
+//! out: it names the invariant that tells of the bug in one of the runs, by the name of its file.
 
 use std::path::{Path, PathBuf};
 
@@ -65,6 +67,8 @@ pub struct Mutant {
     pub what: String,
     /// What is expected to catch it.
     pub catcher: Catcher,
+    /// The invariant that tells of it.
+    pub breaks: Option<String>,
     /// Where.
     pub places: Vec<Place>,
 }
@@ -96,12 +100,14 @@ pub fn all(workspace: &Path) -> Result<Vec<Mutant>, String> {
 fn parse(name: &str, text: &str) -> Result<Mutant, String> {
     let mut lines = text.lines();
     let what = lines.next().filter(|line| !line.is_empty()).ok_or("the first line says what is wrong")?.to_owned();
-    let mut catcher = None;
+    let (mut catcher, mut breaks) = (None, None);
     let mut file = None;
     let mut places = Vec::new();
     while let Some(line) = lines.next() {
         if let Some(by) = line.strip_prefix("caught by: ") {
             catcher = Some(catcher_of(by)?);
+        } else if let Some(invariant) = line.strip_prefix("breaks: ") {
+            breaks = Some(invariant.to_owned());
         } else if let Some(path) = line.strip_prefix("file: ") {
             file = Some(path.to_owned());
         } else if let Some(kind) = line.strip_prefix("<<< ") {
@@ -123,7 +129,8 @@ fn parse(name: &str, text: &str) -> Result<Mutant, String> {
     if places.is_empty() {
         return Err("it changes nothing".into());
     }
-    Ok(Mutant { name: name.to_owned(), what, catcher: catcher.ok_or("nothing is to catch it")?, places })
+    let catcher = catcher.ok_or("nothing is to catch it")?;
+    Ok(Mutant { name: name.to_owned(), what, catcher, breaks, places })
 }
 
 fn catcher_of(text: &str) -> Result<Catcher, String> {

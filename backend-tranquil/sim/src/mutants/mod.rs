@@ -17,6 +17,8 @@ pub use entry::{Catcher, Mutant, Place, all};
 pub enum Fate {
     /// Caught; the first thing that was said of it.
     Caught(String),
+    /// Caught, but the invariant that it breaks told of it in no run.
+    ByAnother(String),
     /// Nothing noticed.
     Survived,
 }
@@ -32,7 +34,7 @@ pub fn workspace() -> PathBuf {
 pub struct Tally {
     /// Bugs tried.
     pub tried: usize,
-    /// Those that nothing noticed.
+    /// Those that nothing noticed, or not what was to notice them.
     pub survived: usize,
     /// Those that were caught, by [`Catcher::sort`].
     pub caught: BTreeMap<&'static str, usize>,
@@ -63,12 +65,12 @@ pub fn gate(filter: &str, tell: impl Fn(&Mutant, &Fate, u64)) -> Result<Tally, S
     let mut tally = Tally::default();
     for (n, mutant) in mutants.iter().enumerate().filter(|(_, mutant)| mutant.name.contains(filter)) {
         let begun = Watch::start();
-        let fate = gate.fate(n, &mutant.catcher).map_err(|e| format!("{}: {e}", mutant.name))?;
+        let fate = gate.fate(n, mutant).map_err(|e| format!("{}: {e}", mutant.name))?;
         tell(mutant, &fate, begun.elapsed().as_secs());
         tally.tried += 1;
         match fate {
             Fate::Caught(_) => *tally.caught.entry(mutant.catcher.sort()).or_default() += 1,
-            Fate::Survived => tally.survived += 1,
+            Fate::ByAnother(_) | Fate::Survived => tally.survived += 1,
         }
     }
     Ok(tally)
@@ -104,25 +106,36 @@ impl Gate {
         self.copy.join("tranquil-sim-with-bugs")
     }
 
-    fn fate(&mut self, n: usize, catcher: &Catcher) -> Result<Fate, String> {
-        let (done, text) = self.run(catcher, Some(n))?;
+    fn fate(&mut self, n: usize, mutant: &Mutant) -> Result<Fate, String> {
+        let (done, text) = self.run(&mutant.catcher, Some(n), mutant.breaks.is_some())?;
         if done {
             return Ok(Fate::Survived);
         }
-        self.is_due_to_the_bug(catcher, &text)?;
-        let said = text
-            .lines()
-            .find(|line| ["FAILS", "failed", "FAILED", "call ", "panicked"].iter().any(|w| line.contains(w)));
-        Ok(Fate::Caught(said.unwrap_or("it ended in failure").chars().take(110).collect()))
+        self.is_due_to_the_bug(&mutant.catcher, &text)?;
+        let said = |line: &str| line.chars().take(110).collect();
+        if let Some(invariant) = &mutant.breaks {
+            let wanted = format!(" FAILS: {invariant} (act ");
+            if let Some(line) = text.lines().find(|line| line.contains(&wanted)) {
+                return Ok(Fate::Caught(said(line)));
+            }
+        }
+        let words = ["FAILS", "failed", "FAILED", "call ", "panicked"];
+        let line = text.lines().find(|line| words.iter().any(|word| line.contains(word)));
+        let line = said(line.unwrap_or("it ended in failure"));
+        Ok(if mutant.breaks.is_some() { Fate::ByAnother(line) } else { Fate::Caught(line) })
     }
 
-    /// Runs what is to catch a bug, with it or without any. True if nothing was found; and what was said.
-    fn run(&self, catcher: &Catcher, bug: Option<usize>) -> Result<(bool, String), String> {
+    /// Runs what is to catch a bug, with it or without any, to its first failure or its end. True if nothing was found; and what
+    /// was said.
+    fn run(&self, catcher: &Catcher, bug: Option<usize>, to_its_end: bool) -> Result<(bool, String), String> {
         let mut command = match catcher {
             Catcher::Sim(arguments) => {
                 let mut given: Vec<&str> = arguments.iter().map(String::as_str).collect();
                 // A run with a bug in it is no run of this commit.
-                given.extend(["--first-failure", "--ledger", "ledger-with-bugs.txt"]);
+                given.extend(["--ledger", "ledger-with-bugs.txt"]);
+                if !to_its_end {
+                    given.push("--first-failure");
+                }
                 self.command(&self.sim(), &given)
             }
             Catcher::Test(file, filter) => {
@@ -155,7 +168,7 @@ impl Gate {
         }
         for one in without {
             if !self.sound.contains(&one) {
-                let (is_good, text) = self.run(&one, None)?;
+                let (is_good, text) = self.run(&one, None, false)?;
                 if !is_good {
                     return Err(format!("{one:?} fails without any bug: {text}"));
                 }

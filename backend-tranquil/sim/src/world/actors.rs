@@ -20,10 +20,14 @@ impl World {
         let after = self.feed.position();
         let db = self.engine().db.clone();
         let call = async move { db.changes(after, limit as usize, usize::MAX).await };
-        match self.call("changes", call)? {
-            Some(Ok(changes)) => self.feed.saw(after, &changes),
+        let answer = self.wait(call);
+        // Seen is seen, also if the machine went down the next moment.
+        if let Ok(Ok(changes)) = &answer.0 {
+            self.feed.saw(after, changes)?;
+        }
+        match self.heard("changes", answer)? {
             Some(Err(e)) => self.may_fail(&e),
-            None => Ok(()),
+            Some(Ok(_)) | None => Ok(()),
         }
     }
 

@@ -9,9 +9,13 @@ use conformance::scene;
 use futures::FutureExt as _;
 
 use super::World;
+use super::engine::Stuck;
 use crate::invariants::refused::{has_cause, infrastructure};
 use crate::invariants::steps::{TURNS_MAX, answered};
 use crate::invariants::{Held, Violation, agrees, held, writable};
+
+/// What came of a call; and whether the disk was full when it was made, so that it may wait for space.
+pub(super) struct Answered<T>(pub Result<T, Stuck>, bool);
 
 impl World {
     /// Somebody starts to follow.
@@ -35,24 +39,37 @@ impl World {
         let (db, cursor) = (self.engine().db.clone(), Seq::new(after).unwrap_or_default());
         let bytes_max = if self.rng.one_in(3) { 500 } else { usize::MAX };
         let call = async move { db.events(cursor, limit as usize, bytes_max).await };
-        let Some(found) = self.call("events", call)? else { return Ok(()) };
-        match found {
-            Ok(events) => {
-                self.ledger.saw(after, &events)?;
-                self.followers[who] += events.len() as u64;
-            }
-            Err(e) if e.reason() == Reason::CursorGone => drop(self.followers.swap_remove(who)),
-            Err(e) => self.may_fail(&e)?,
+        let answer = self.wait(call);
+        // Seen is seen, also if the machine went down the next moment.
+        if let Answered(Ok(Ok(events)), _) = &answer {
+            self.ledger.saw(after, events)?;
+            self.followers[who] += events.len() as u64;
+        }
+        match self.heard("events", answer)? {
+            Some(Err(e)) if e.reason() == Reason::CursorGone => drop(self.followers.swap_remove(who)),
+            Some(Err(e)) => self.may_fail(&e)?,
+            Some(Ok(_)) | None => {}
         }
         Ok(())
     }
 
     /// Calls the engine whatever the machine does. `None` if it went down meanwhile, or on a full disk for which it waits.
     pub(super) fn call<T>(&mut self, what: &str, call: impl Future<Output = T>) -> Held<Option<T>> {
+        let answer = self.wait(call);
+        self.heard(what, answer)
+    }
+
+    /// The same, for those to whom an answer counts before it is [`World::heard`].
+    pub(super) fn wait<T>(&mut self, call: impl Future<Output = T>) -> Answered<T> {
         let mut rng = self.rng.clone();
         let is_full = self.disk().state().is_full();
         let answer = self.engine().wait(call, &mut rng, if is_full { 200 } else { TURNS_MAX });
         self.rng = rng;
+        Answered(answer, is_full)
+    }
+
+    /// Goes on after an answer, or after what happened to the machine meanwhile.
+    pub(super) fn heard<T>(&mut self, what: &str, Answered(answer, is_full): Answered<T>) -> Held<Option<T>> {
         if self.disk().state().is_off {
             self.crashed()?;
             return Ok(None);
@@ -251,9 +268,10 @@ impl World {
             TURNS_MAX,
         );
         self.rng = rng;
-        answered("a comparison", compared)?.map_err(|what| Violation::new("agrees", what))?;
+        // What must hold of a store by itself, before what it has in common with another.
         let items = answered("a snapshot", items)?.map_err(|e| Violation::new("agrees", format!("snapshot: {e}")))?;
         held::check(&items)?;
+        answered("a comparison", compared)?.map_err(|what| Violation::new("agrees", what))?;
         self.probe()?;
         self.resume(before);
         Ok(())
