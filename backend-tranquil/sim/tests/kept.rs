@@ -124,6 +124,16 @@ fn what_was_read_back_after_a_failed_sync_is_written_again() {
     });
 }
 
+/// A file that was written anew took its name, and no descriptor was left to make that durable: it was written in its place
+/// instead, and the power cut took the name back, with all that was written under it since.
+#[test]
+fn a_name_that_cannot_be_made_durable_for_want_of_a_descriptor() {
+    fault_at_every_call(&[Fault::Descriptors], &tiny(), &|| {
+        let before = std::iter::once(created()).chain(notes(3)).chain([crash(1, Crash::Kill)]);
+        before.chain(notes(2)).chain([Act::Story(Step::Checkpoint)]).collect()
+    });
+}
+
 /// An unread bit of a segment that was copied to fresh blocks was read wrongly: the wrong copy took the place of the right
 /// file.
 #[test]

@@ -66,7 +66,11 @@ pub fn rewrite(log: &Arc<LogFiles>, at: Position) -> Result<()> {
             discard(log.disk(), &aside);
             rewrite_in_place(log.disk(), &path, Some(at.offset))?;
         }
-        other => other?,
+        other => {
+            other?;
+            // As of any file that is written anew: there is no other way now.
+            log.disk().sync_directory(log.directory()).map_err(|e| failed("sync", log.directory(), &e))?;
+        }
     }
     log.forget(at.file);
     Ok(())
@@ -100,8 +104,7 @@ fn copy(log: &Arc<LogFiles>, at: Position, path: &Path, aside: &Path) -> Result<
     if scan.position() != at {
         return Err(differs(aside, path));
     }
-    disk.rename(aside, path).map_err(fail)?;
-    disk.sync_directory(log.directory()).map_err(fail)
+    disk.rename(aside, path).map_err(fail)
 }
 
 /// Gives the bytes between two offsets, as far as the file has them.

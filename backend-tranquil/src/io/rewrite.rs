@@ -18,10 +18,14 @@ pub fn rewrite(disk: &dyn Disk, path: &Path) -> Result<()> {
     match copy(disk, path, &aside) {
         Err(e) if e.reason() == Reason::StorageFull => {
             discard(disk, &aside);
-            rewrite_in_place(disk, path, None)
+            return rewrite_in_place(disk, path, None);
         }
-        other => other,
+        other => other?,
     }
+    // Without it a power cut takes the name back, and all that is written to the file from now on: for want of a descriptor
+    // this is refused, and is tried again by the next open.
+    let directory = path.parent().unwrap_or(path);
+    disk.sync_directory(directory).map_err(|e| failed("sync", directory, &e))
 }
 
 fn copy(disk: &dyn Disk, path: &Path, aside: &Path) -> Result<()> {
@@ -41,9 +45,7 @@ fn copy(disk: &dyn Disk, path: &Path, aside: &Path) -> Result<()> {
         offset += chunk.len() as u64;
     }
     to.sync().map_err(fail)?;
-    disk.rename(aside, path).map_err(fail)?;
-    let directory = path.parent().unwrap_or(path);
-    disk.sync_directory(directory).map_err(|e| failed("sync", directory, &e))
+    disk.rename(aside, path).map_err(fail)
 }
 
 /// Reads what is about to be written over its only copy, so it must be what is there: one bad read would stay for ever.
