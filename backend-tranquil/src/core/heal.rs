@@ -61,7 +61,7 @@ pub fn open(env: Env, options: Options, open_kv: &OpenKv) -> Result<Opened> {
 fn heal_closed(env: &Env, options: &Options, unreadable: Unreadable, healed: &mut Healed) -> Result<()> {
     let paths = Paths::of(&options.directory);
     let disk = &*env.disk;
-    if !disk.exists(&paths.log).map_err(|e| failed("open", &paths.log, &e))? {
+    if !exists(disk, &paths.log)? {
         return Ok(());
     }
     let store = identity(env, &paths)?;
@@ -89,9 +89,17 @@ pub fn heal_sealed(shared: &Shared, wanted: Wanted<'_>) -> Result<Healed> {
             Sort::Events(base) => Some(base) >= newest_segment,
             Sort::Snapshot(_) => false,
         };
-        if grows {
-            told_if_damaged(disk, log, &subject, &mut healed)?;
-        } else if heal(disk, log, &subject, Unreadable::Damaged, &mut healed)? {
+        let done = if grows {
+            told_if_damaged(disk, log, &subject, &mut healed).map(|()| false)
+        } else {
+            heal(disk, log, &subject, Unreadable::Damaged, &mut healed)
+        };
+        let is_healed = match done {
+            // Retention took it meanwhile, or a newer copy its place.
+            Err(_) if goes(subject.sort) && !exists(disk, &subject.path)? => continue,
+            done => done?,
+        };
+        if is_healed {
             match subject.sort {
                 Sort::Log(number) => log.forget(number),
                 Sort::Events(base) => shared.events.reopen(base)?,
@@ -101,6 +109,15 @@ pub fn heal_sealed(shared: &Shared, wanted: Wanted<'_>) -> Result<Healed> {
     }
     Counters::add(&shared.counters.healed_bytes, healed.bytes);
     Ok(healed)
+}
+
+/// True if such files are removed in good order beside those who read them.
+const fn goes(sort: Sort) -> bool {
+    matches!(sort, Sort::Events(_) | Sort::Snapshot(_))
+}
+
+fn exists(disk: &dyn Disk, path: &Path) -> Result<bool> {
+    disk.exists(path).map_err(|e| failed("open", path, &e))
 }
 
 /// The metadata store is damaged: the next open makes it again, from a copy and the log.

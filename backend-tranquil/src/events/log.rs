@@ -115,15 +115,16 @@ impl EventLog {
             }
             // What is vouched for is looked at before anything is changed: of damage no second copy is made in its place.
             let path = super::segment::path_of(&directory, base);
-            let covered = covered(&*disk, &path, store, base);
+            let (covered, mut sound) = (covered(&*disk, &path, store, base), 0);
             if base <= durable || covered > 0 {
                 let (segment, damage) = Segment::open(&files, &directory, store, base)?;
                 vouched(&segment, damage.as_ref(), durable, covered)?;
+                sound = segment.len();
                 segment.release();
                 files.forget(base);
             }
             // What no checkpoint vouches for may be in the page cache only: it is trusted from fresh blocks.
-            crate::io::rewrite(&*disk, &path)?;
+            super::segment::rewrite(&*disk, &path, store, base, sound)?;
             let (segment, damage) = match Segment::open(&files, &directory, store, base) {
                 Err(e) if base > durable && covered == 0 && e.reason() == Reason::DataCorrupt => {
                     // Its header never became durable, so no checkpoint vouches for anything in it. It is begun again,

@@ -11,7 +11,7 @@ use super::files::SegmentFiles;
 use super::index;
 use crate::format::StoreId;
 use crate::format::header::{FileKind, HEADER_BYTES, Header};
-use crate::io::{Disk, File, Map, failed, read_up_to};
+use crate::io::{Disk, File, Map, failed, read_up_to, two_reads_differ};
 use crate::parity::{Cover, Extent, Piece};
 
 /// An index entry for each so many bytes: what a reader scans at the most to find its cursor.
@@ -428,6 +428,19 @@ pub fn sound_bytes(disk: &dyn Disk, path: &Path, store: StoreId, base: u64) -> R
     let file = disk.open(path).map_err(|e| failed("open", path, &e))?;
     header(&*file, path, store, base)?;
     Ok(walk(&*file, path, (base, HEADER_BYTES as u64), u64::MAX)?.offset)
+}
+
+/// Writes a segment's file to fresh blocks. So many bytes of it are sound, and so they must be in the copy that takes its name:
+/// what a disk gives wrongly, it may give wrongly twice.
+pub fn rewrite(disk: &dyn Disk, path: &Path, store: StoreId, base: u64, sound: u64) -> Result<()> {
+    crate::io::rewrite(disk, path, &|copy| match sound_bytes(disk, copy, store, base) {
+        Ok(copied) if copied >= sound => Ok(()),
+        Err(_) if sound == 0 => Ok(()),
+        Ok(offset) => Err(two_reads_differ(path, offset)),
+        Err(e) if e.reason() == Reason::DataCorrupt => Err(two_reads_differ(path, 0)),
+        // Not for want of a descriptor is it written where it is, of which nothing is left if that was read wrongly.
+        Err(e) => Err(Error::new(Reason::ReadFailed, e.detail().to_owned())),
+    })
 }
 
 /// Checks the header of a segment's file.

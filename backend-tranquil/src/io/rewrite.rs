@@ -11,11 +11,11 @@ use super::{Disk, File, failed, read_up_to};
 
 const CHUNK_BYTES: usize = 1 << 20;
 
-/// Copies a file to fresh blocks: aside, synced, and put in the place of the original. On a full disk its bytes are
+/// Copies a file to fresh blocks: aside, synced, checked, and put in the place of the original. On a full disk its bytes are
 /// written again where they are.
-pub fn rewrite(disk: &dyn Disk, path: &Path) -> Result<()> {
+pub fn rewrite(disk: &dyn Disk, path: &Path, check: &dyn Fn(&Path) -> Result<()>) -> Result<()> {
     let aside = path.with_extension("rewrite-tmp");
-    match copy(disk, path, &aside) {
+    match copy(disk, path, &aside, check) {
         Err(e) if e.reason() == Reason::StorageFull => {
             discard(disk, &aside);
             return rewrite_in_place(disk, path, None);
@@ -28,7 +28,7 @@ pub fn rewrite(disk: &dyn Disk, path: &Path) -> Result<()> {
     disk.sync_directory(directory).map_err(|e| failed("sync", directory, &e))
 }
 
-fn copy(disk: &dyn Disk, path: &Path, aside: &Path) -> Result<()> {
+fn copy(disk: &dyn Disk, path: &Path, aside: &Path, check: &dyn Fn(&Path) -> Result<()>) -> Result<()> {
     let fail = |e: std::io::Error| failed("rewrite", aside, &e);
     if disk.exists(aside).map_err(fail)? {
         disk.remove(aside).map_err(fail)?;
@@ -45,6 +45,7 @@ fn copy(disk: &dyn Disk, path: &Path, aside: &Path) -> Result<()> {
         offset += chunk.len() as u64;
     }
     to.sync().map_err(fail)?;
+    check(aside)?;
     disk.rename(aside, path).map_err(fail)
 }
 

@@ -4,8 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::common::disk::{Fault, FaultDisk, Faults};
 use crate::common::story::{closed_story, copy, roomy, small, with_ending};
 use backend_api::{Changes, Maintenance, Pos, SnapshotItem, VerifyLevel, VerifyReport};
+use backend_tranquil::io::Env;
 use backend_tranquil::{Options, Tranquil};
 use conformance::digest::difference;
 use conformance::snapshot;
@@ -171,4 +173,25 @@ async fn a_marked_metadata_store_is_made_again() {
         assert!(!marker.exists());
         store.close().await.unwrap();
     }
+}
+
+/// A newer copy of the metadata takes the place of an older one whenever it is due, also while files are looked at. A log file
+/// goes at no time.
+#[tokio::test]
+async fn a_copy_that_goes_meanwhile_is_no_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = || Options { snapshot_log_bytes_min: 1, memtable_bytes_max: 16 << 10, ..small(dir.path()) };
+    let before = closed_story(options(), 60).await;
+    let copies = || with_ending(&dir.path().join("snapshots"), "snapshot").len();
+    assert!(copies() > 0);
+    let faults = Arc::<Faults>::default();
+    let env = Env { disk: Arc::new(FaultDisk(Arc::clone(&faults))), ..Env::real() };
+    let store = Tranquil::open_in(env, options()).unwrap();
+    faults.set(Some(Fault::Gone(".snapshot")));
+    assert_eq!(repair(&store).await.problems, Vec::<String>::new());
+    assert_eq!(copies(), 0, "they went");
+    assert_eq!(difference(&before, &snapshot(&*store).await.unwrap()), None);
+    faults.set(Some(Fault::Gone("0000000001.log")));
+    let error = store.verify(VerifyLevel::Repair).await.unwrap_err();
+    assert!(error.detail().contains("0000000001.log"), "{error}");
 }

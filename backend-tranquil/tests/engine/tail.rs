@@ -78,6 +78,25 @@ async fn a_copy_that_is_not_what_was_copied_is_never_built_on() {
     assert_eq!(with_ending(&dead.path().join("log"), "tmp"), Vec::<std::path::PathBuf>::new());
 }
 
+/// Nor does the copy of a segment take its name, of which a checkpoint vouches for more.
+#[tokio::test]
+async fn a_copy_of_events_that_is_not_what_was_copied_takes_no_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let before = closed_story(roomy(dir.path()), 9).await;
+    for sidecar in with_ending(dir.path(), "parity") {
+        fs::remove_file(sidecar).unwrap();
+    }
+    let segments = with_ending(&dir.path().join("events"), "segment");
+    let bytes = fs::read(&segments[0]).unwrap();
+    let faults = Arc::<Faults>::default();
+    faults.set(Some(Fault::Flip("rewrite-tmp")));
+    let env = Env { disk: Arc::new(FaultDisk(faults)), ..Env::real() };
+    let error = read_all_in(env, roomy(dir.path())).await.unwrap_err();
+    assert!(error.detail().contains("nothing was changed"), "{error}");
+    assert_eq!(fs::read(&segments[0]).unwrap(), bytes, "the events are what they were");
+    assert_eq!(difference(&before, &read_all(roomy(dir.path())).await.unwrap()), None);
+}
+
 /// What a crash left behind the last whole event of a segment is cut off for good: nothing of it is there when the segment is
 /// sealed, however long it was.
 #[tokio::test]

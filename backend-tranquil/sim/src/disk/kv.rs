@@ -20,7 +20,7 @@ use super::node::{Inode, KvNode, Node};
 use super::pairs::{Change, Pairs};
 use super::state::{State, missing, off};
 
-const NAME: &str = "kv";
+pub(super) const NAME: &str = "kv";
 
 /// A store in a directory of the simulated disk.
 pub struct SimKv {

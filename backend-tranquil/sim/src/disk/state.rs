@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::crash::{Crash, Keep, Lots, Survivors};
 use super::fault::{Call, Fault, Faults};
-use super::node::{DirectoryNode, FileNode, Inode, KvNode, NameChange, Node};
+use super::node::{DirectoryNode, FileNode, Inode, NameChange, Node};
 use crate::rng::Rng;
 use crate::trace::Trace;
 
@@ -307,12 +307,15 @@ impl State {
         }
     }
 
-    /// The keys of every key-value store.
+    /// The keys of the key-value store in a directory.
     #[must_use]
-    pub fn keys(&self) -> Vec<Bytes> {
-        let all = |kv: &KvNode| kv.pairs.range(Bound::Unbounded, Bound::Unbounded, false).map(|(key, _)| key).collect();
-        let kvs = self.nodes.values().filter_map(|node| if let Node::Kv(kv) = node { Some(kv) } else { None });
-        kvs.flat_map(|kv| -> Vec<Bytes> { all(kv) }).collect()
+    pub fn keys(&self, directory: &Path) -> Vec<Bytes> {
+        match self.find(&directory.join(super::kv::NAME)).ok().and_then(|inode| self.nodes.get(&inode)) {
+            Some(Node::Kv(kv)) => {
+                kv.pairs.range(Bound::Unbounded, Bound::Unbounded, false).map(|(key, _)| key).collect()
+            }
+            _ => Vec::new(),
+        }
     }
 
     /// Changes a file behind everybody's back, on disk and in the cache.

@@ -383,7 +383,7 @@ impl World {
         space::figures(&stats, &files)?;
         space::files(&files)?;
         space::swept(&items)?;
-        indexes::check(&items, state.keys().iter().map(|key| &key[..]))
+        indexes::check(&items, state.keys(&Machine::metadata()).iter().map(|key| &key[..]))
     }
 
     fn report(&self) -> Report {

@@ -29,6 +29,8 @@ pub enum Fault {
     Descriptors,
     /// A file takes the last descriptor: the directory is not opened.
     LastDescriptor(&'static str),
+    /// The file goes, for good, in the moment in which it is about to be opened.
+    Gone(&'static str),
     /// Files cannot be cut.
     Cut(&'static str),
     /// Writes change one byte on their way. Of files that have this in their path.
@@ -154,6 +156,9 @@ impl FaultDisk {
 impl Disk for FaultDisk {
     fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
         self.0.descriptor()?;
+        if self.0.is(|f| matches!(f, Fault::Gone(end) if path.display().to_string().ends_with(end))) {
+            RealDisk.remove(path)?;
+        }
         Ok(self.wrap(path, RealDisk.open(path)?))
     }
     fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
