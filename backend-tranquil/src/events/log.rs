@@ -127,15 +127,15 @@ impl EventLog {
             super::segment::rewrite(&*disk, &path, store, base, sound)?;
             let (segment, damage) = match Segment::open(&files, &directory, store, base) {
                 Err(e) if base > durable && covered == 0 && e.reason() == Reason::DataCorrupt => {
-                    // Its header never became durable, so no checkpoint vouches for anything in it. It is begun again,
-                    // not removed: where retention took all before it, its name is all that tells where the events end.
-                    (Segment::create(&files, &directory, store, base)?, None)
+                    (Segment::begin_again(&files, &directory, store, base)?, None)
                 }
                 other => other?,
             };
             vouched(&segment, damage.as_ref(), durable, covered)?;
             if damage.is_some() {
                 segment.cut()?;
+                // A sidecar that could not be read may be read the next time, and would tell of what is cut.
+                (covered == 0).then(|| parity::remove(&*disk, &path));
             }
             expected = Some(segment.next());
             segments.insert(base, Arc::new(segment));

@@ -12,7 +12,7 @@ use super::index;
 use crate::format::StoreId;
 use crate::format::header::{FileKind, HEADER_BYTES, Header};
 use crate::io::{Disk, File, Map, failed, read_up_to, two_reads_differ};
-use crate::parity::{Cover, Extent, Piece};
+use crate::parity::{self, Cover, Extent, Piece};
 
 /// An index entry for each so many bytes: what a reader scans at the most to find its cursor.
 const INDEX_STEP_BYTES: u64 = 32 * 1024;
@@ -80,6 +80,21 @@ impl Segment {
         file.write_all_at(&segment.header().encode(), 0).map_err(fail)?;
         files.disk.sync_directory(directory).map_err(fail)?;
         Ok(segment)
+    }
+
+    /// Begins a segment again of which the header never became durable, so that no checkpoint vouches for anything in it. It is
+    /// not removed: where retention took all before it, its name is all that tells where the events end.
+    pub fn begin_again(files: &Arc<SegmentFiles>, directory: &Path, store: StoreId, base: u64) -> Result<Self> {
+        let path = path_of(directory, base);
+        match sound_bytes(&*files.disk, &path, store, base) {
+            // Not because of one bad read.
+            Ok(_) => return Err(two_reads_differ(&path, 0)),
+            Err(e) if e.reason() == Reason::DataCorrupt => {}
+            Err(e) => return Err(e),
+        }
+        // It would tell of what is gone.
+        parity::remove(&*files.disk, &path);
+        Self::create(files, directory, store, base)
     }
 
     fn new(base: u64, path: PathBuf, store: StoreId, files: &Arc<SegmentFiles>, held: Option<Arc<dyn File>>) -> Self {

@@ -97,6 +97,24 @@ async fn a_copy_of_events_that_is_not_what_was_copied_takes_no_name() {
     assert_eq!(difference(&before, &read_all(roomy(dir.path())).await.unwrap()), None);
 }
 
+/// The metadata is lost, so that only its sidecar vouches for a segment, and neither is read rightly: it is not begun again
+/// for that.
+#[tokio::test]
+async fn a_segment_that_is_read_wrongly_is_not_begun_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let before = closed_story(roomy(dir.path()), 9).await;
+    fs::remove_dir_all(dir.path().join("meta")).unwrap();
+    let segment = with_ending(&dir.path().join("events"), "segment").remove(0);
+    let bytes = fs::read(&segment).unwrap();
+    let faults = Arc::<Faults>::default();
+    faults.set(Some(Fault::BadReads));
+    let env = Env { disk: Arc::new(FaultDisk(faults)), ..Env::real() };
+    let error = read_all_in(env, roomy(dir.path())).await.unwrap_err();
+    assert!(error.detail().contains("two reads gave different bytes"), "{error}");
+    assert_eq!(fs::read(&segment).unwrap(), bytes, "the events are what they were");
+    assert_eq!(difference(&before, &read_all(roomy(dir.path())).await.unwrap()), None);
+}
+
 /// What a crash left behind the last whole event of a segment is cut off for good: nothing of it is there when the segment is
 /// sealed, however long it was.
 #[tokio::test]

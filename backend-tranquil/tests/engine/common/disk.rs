@@ -19,6 +19,8 @@ pub enum Fault {
     Sync(&'static str),
     /// Reads fail.
     Read(&'static str),
+    /// Sidecars are read wrongly, and so is the header of a segment, once.
+    BadReads,
     /// Renames to it find no space.
     Rename(&'static str),
     /// The next sync of the directory finds no space.
@@ -52,6 +54,8 @@ pub struct Faults {
     pub in_memory: AtomicBool,
     pub log_syncs: AtomicU64,
     pub log_writes: AtomicU64,
+    /// Headers of segments that were read wrongly.
+    bad_headers: AtomicU64,
     pub segment_syncs: AtomicU64,
     pub segment_writes: AtomicU64,
     /// Bytes of those writes.
@@ -226,7 +230,14 @@ impl File for FaultFile {
         if self.faults.is(|f| matches!(f, Fault::Read(end) if self.name.ends_with(end))) {
             return Err(io::Error::other("a read that fails"));
         }
-        self.file.read_at(buf, offset)
+        let read = self.file.read_at(buf, offset)?;
+        if self.faults.is(|f| f == Fault::BadReads) {
+            let is_header = self.name.ends_with(".segment") && buf.len() == 64;
+            let is_bad = self.name.ends_with(".parity")
+                || is_header && self.faults.bad_headers.fetch_add(1, Ordering::SeqCst) == 0;
+            buf.iter_mut().skip(40).take(usize::from(is_bad)).for_each(|byte| *byte ^= 1);
+        }
+        Ok(read)
     }
 
     fn read_at_once(&self, buf: &mut [u8], offset: u64) -> io::Result<Option<usize>> {
