@@ -7,6 +7,7 @@ pub mod invariants;
 pub mod ledger;
 pub mod mutants;
 mod plan;
+pub mod report;
 mod rng;
 pub mod runs;
 pub mod shrink;

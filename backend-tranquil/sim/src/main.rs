@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use tranquil_sim::ledger::{self, Bounds};
 use tranquil_sim::runs::{FAILURES_MAX, Sort, Total, outcome, seeds};
 use tranquil_sim::watch::Watch;
-use tranquil_sim::{mutants, shrink, sweep};
+use tranquil_sim::{mutants, report, shrink, sweep};
 
 /// A run is made of small pieces that come and go.
 #[global_allocator]
@@ -113,7 +113,7 @@ fn run(given: &Arguments) -> Result<bool, String> {
     if let Some(filter) = &given.mutants {
         return gate(filter);
     }
-    if given.report { ledger::report().map(|()| true) } else { Err("nothing to do".into()) }
+    if given.report { report::report().map(|()| true) } else { Err("nothing to do".into()) }
 }
 
 fn one(sort: Sort, seed: u64, steps: usize, acts: Option<&[u64]>) -> bool {

@@ -371,3 +371,18 @@ fn the_time_of_a_sweep_is_the_least_of_what_comes() {
     };
     all_is_well(&[story(Vec::new()), story(vec![crash(1, Crash::Kill), Act::Consume(100)])]);
 }
+
+/// A sweep was broken off when it had forgotten all that there was, and was ended by one with nothing to do: for the store's
+/// time the former counts, and the simulator took the latter.
+#[test]
+fn a_sweep_that_is_ended_later_counts_for_its_own_time() {
+    const HOUR_US: u64 = 3_600_000_000;
+    let faults = [Fault::Read, Fault::Write, Fault::Ingest];
+    fault_at_every_call(&faults, &tiny(), &|| {
+        let story = |step| Act::Story(step);
+        let sweep = [story(Step::Advance(300 * HOUR_US)), story(Step::Sweep(1))];
+        let later = [story(Step::Advance(HOUR_US)), story(Step::Checkpoint), story(Step::Sweep(1_000))];
+        let back = [story(Step::GoBack(2 * HOUR_US)), says(vec![Intent::PutBlob(1)])];
+        std::iter::once(created()).chain(notes(3)).chain(sweep).chain(later).chain(back).collect()
+    });
+}

@@ -205,7 +205,9 @@ impl World {
         Ok(())
     }
 
-    /// A sweep that was broken off is ended first, on a machine that works: what it has forgotten is not in the model.
+    /// A sweep that was broken off is ended first, on a machine that works: what it has forgotten is not in the model. It is
+    /// ended at its own time, for what it forgot then may have been all there was: of what time a later one was would not
+    /// count for the engine.
     pub(super) fn end_sweep(&mut self) -> Held {
         let Some(at) = self.sweep_owed else { return Ok(()) };
         let before = self.calm();
@@ -223,8 +225,8 @@ impl World {
             // It may have been ended by what the open compared.
             if self.sweep_owed.is_some() {
                 let now = self.machine.now();
-                self.set_time(now.0.max(at.0))?;
                 self.settle()?;
+                self.set_time(at.0)?;
                 // What could not be opened again is tried again: that is a drain's work.
                 self.checkpoint()?;
                 self.sweep_on(1_000)?;
