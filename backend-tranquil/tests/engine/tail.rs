@@ -115,6 +115,23 @@ async fn a_segment_that_is_read_wrongly_is_not_begun_again() {
     assert_eq!(difference(&before, &read_all(roomy(dir.path())).await.unwrap()), None);
 }
 
+/// No checkpoint vouches for it, and the log has its events: whatever its header lost, the store opens.
+#[tokio::test]
+async fn a_segment_that_nothing_vouches_for_is_begun_again_whatever_its_header_lost() {
+    let (dead, before) = killed_story().await;
+    let segment = with_ending(&dead.path().join("events"), "segment").remove(0);
+    let right = fs::read(&segment).unwrap();
+    for at in [0, 7, 8, 9, 10, 12, 28, 36, 44, 48, 60, 63] {
+        let dir = tempfile::tempdir().unwrap();
+        copy(dead.path(), dir.path());
+        let mut bytes = right.clone();
+        bytes[at] ^= 16;
+        bytes[62] ^= 2;
+        fs::write(dir.path().join(segment.strip_prefix(dead.path()).unwrap()), bytes).unwrap();
+        assert_eq!(difference(&before, &read_all(roomy(dir.path())).await.unwrap()), None, "byte {at}");
+    }
+}
+
 /// What a crash left behind the last whole event of a segment is cut off for good: nothing of it is there when the segment is
 /// sealed, however long it was.
 #[tokio::test]

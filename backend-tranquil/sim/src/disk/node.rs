@@ -195,8 +195,12 @@ fn put(bytes: &mut Vec<u8>, pending: &Pending<FileChange>, keep: &mut Keep<'_>, 
                 if kept > 0 {
                     let from = (at - offset) as usize;
                     let piece = &data[from..from + kept];
-                    bytes[at as usize..at as usize + kept].copy_from_slice(piece);
-                    harmed.write(at, piece);
+                    let there = &mut bytes[at as usize..at as usize + kept];
+                    // Who writes what is there has read it there: that mends nothing. Zeros come from those who cut off.
+                    if *there != *piece || piece.iter().all(|byte| *byte == 0) {
+                        there.copy_from_slice(piece);
+                        harmed.write(at, piece);
+                    }
                 }
                 at = next;
             }

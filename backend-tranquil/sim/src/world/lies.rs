@@ -6,7 +6,7 @@ use futures::StreamExt as _;
 use super::World;
 use crate::disk::Crash;
 use crate::invariants::steps::{TURNS_MAX, answered};
-use crate::invariants::{Held, Violation, held, lies};
+use crate::invariants::{Held, Violation, held, lies, writable};
 
 /// How a run ends early, without fault of the store's.
 const OVER: &str = "over";
@@ -98,6 +98,16 @@ impl World {
         self.disk().state().heal();
         self.report.healed += 1;
         self.open(&[])
+    }
+
+    /// The store does not open, and no file is damaged. On a disk that lied about the log nobody can tell that its lost end let
+    /// the oldest events go: they are missed, by name.
+    pub(super) fn cannot_open(&mut self, error: &Error) -> Violation {
+        if self.machine.disk.state().is_log_suspect && error.detail().contains("are missing") {
+            self.report.older += 1;
+            return Violation::new(OVER, "a disk that lied lost the end of the log, by which events had been let go");
+        }
+        writable::cannot_open(error)
     }
 
     /// The store opens at an earlier position than it had. On a disk that lied about the log nobody can tell; then what is

@@ -130,7 +130,7 @@ impl World {
                     }
                     self.disk().state().restart(Crash::Kill);
                 }
-                Err(e) if is_quiet => return Err(writable::cannot_open(&e)),
+                Err(e) if is_quiet => return Err(self.cannot_open(&e)),
                 Err(e) => {
                     // What was just made anew may be damaged at once.
                     let damaged = self.machine.disk.state().faults.fired[Fault::Damaged as usize];
