@@ -14,7 +14,7 @@ use backend_api::{Error, Reason, Result};
 
 use super::mend::overlay;
 use super::{Check, Damage, Sidecar, Unreadable, damage};
-use crate::io::{Disk, File, discard, failed, read_up_to};
+use crate::io::{Disk, File, discard, failed, read_up_to, two_reads_differ};
 
 const CHUNK_BYTES: usize = 1 << 20;
 /// Files of one name that are kept damaged at the most.
@@ -53,11 +53,19 @@ fn copy(disk: &dyn Disk, path: &Path, aside: &Path, found: &Damage) -> Result<()
     let from = disk.open(path).map_err(|e| failed("open", path, &e))?;
     let to = disk.create(aside).map_err(fail)?;
     let len = from.len().map_err(|e| failed("open", path, &e))?.max(found.covered);
-    let mut offset = 0;
-    while offset < len {
+    let read = |offset: u64| {
         let mut chunk = read_around(&*from, path, CHUNK_BYTES.min((len - offset) as usize), offset, found)?;
         for (at, bytes) in &found.found {
             overlay(&mut chunk, offset, bytes, *at);
+        }
+        Ok(chunk)
+    };
+    let mut offset = 0;
+    while offset < len {
+        let chunk = read(offset)?;
+        // Behind what the sidecar covers nothing else tells of a bad read, which would stay for ever.
+        if offset + chunk.len() as u64 > found.covered && chunk != read(offset)? {
+            return Err(two_reads_differ(path, offset));
         }
         to.write_all_at(&chunk, offset).map_err(fail)?;
         offset += chunk.len() as u64;

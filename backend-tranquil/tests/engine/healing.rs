@@ -4,8 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::common::disk::{Fault, FaultDisk, Faults};
 use crate::common::dying::DyingDisk;
-use crate::common::story::{Person, closed_story, copy, files, key, read_all, roomy, small, with_ending, write_story};
+use crate::common::story::{
+    Person, closed_story, copy, files, key, read_all, read_all_in, roomy, small, with_ending, write_story,
+};
 use crate::stepped_store::Stepped;
 use backend_api::{Maintenance, Reason, SnapshotItem};
 use backend_tranquil::io::Env;
@@ -220,6 +223,36 @@ async fn the_file_that_is_being_written_is_covered() {
         let bad = harmed(dead.path(), |d| change(&d.join(name), at, 1));
         heals(roomy(bad.path()), name, &before, &right, &format!("byte {at} of {covered}")).await;
     }
+}
+
+/// What stands behind the end of what is covered is copied with it, and nothing tells of one bad read.
+#[tokio::test]
+async fn a_bad_read_while_a_file_is_healed_is_not_copied() {
+    let (live, dead) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let store = Tranquil::open(roomy(live.path())).unwrap();
+    write_story(&*store, 9).await;
+    store.checkpoint().await.unwrap();
+    let name = Path::new("events/0000000000000001.parity");
+    let covered = covered_when_there(&live.path().join(name)).await;
+    let sidecar = fs::read(live.path().join(name)).unwrap();
+    let mut dave = Person::create(&*store, "dave", 9_000_000).await.unwrap();
+    dave.post(&*store, "behind what is covered").await.unwrap();
+    // Whoever writes is answered before the event is in its file.
+    while counter(&store.stats().await.unwrap(), "events_waiting_bytes") > 0 {}
+    let before = snapshot(&*store).await.unwrap();
+    copy(live.path(), dead.path());
+    let segment = dead.path().join("events/0000000000000001.segment");
+    fs::write(dead.path().join(name), sidecar).unwrap();
+    change(&segment, 100, 1);
+    let bytes = fs::read(&segment).unwrap();
+    assert!(covered < bytes.len());
+    let faults = Arc::<Faults>::default();
+    faults.set(Some(Fault::BadTail("1.segment")));
+    let env = Env { disk: Arc::new(FaultDisk(faults)), ..Env::real() };
+    let error = read_all_in(env, roomy(dead.path())).await.unwrap_err();
+    assert!(error.detail().contains("two reads gave different bytes"), "{error}");
+    assert_eq!(fs::read(&segment).unwrap(), bytes, "it is what it was");
+    assert_eq!(difference(&before, &read_all(roomy(dead.path())).await.unwrap()), None);
 }
 
 /// What a sidecar with one entry covers, once it has one: it is made behind a checkpoint, which waits for no sidecar.

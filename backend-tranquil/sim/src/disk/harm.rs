@@ -80,11 +80,21 @@ impl FileNode {
         true
     }
 
-    /// The file is restored from a copy: everything is as it should be.
+    /// The file is restored from a copy: everything is as it should be, also what was read there and waits to be written again.
     fn heal(&mut self) {
         for (sector, right) in std::mem::take(&mut self.harmed).0 {
             let from = (sector as usize).min(self.durable.len());
             let len = right.len().min(self.durable.len() - from);
+            for pending in &mut self.pending {
+                let FileChange::Write(at, data) = &mut pending.change else { continue };
+                let (first, end) = (from.max(*at as usize), (from + len).min(*at as usize + data.len()));
+                if first < end {
+                    let waits = &mut data[first - *at as usize..end - *at as usize];
+                    if *waits == self.durable[first..end] {
+                        waits.copy_from_slice(&right[first - from..end - from]);
+                    }
+                }
+            }
             self.durable[from..from + len].copy_from_slice(&right[..len]);
         }
         self.is_apart = true;

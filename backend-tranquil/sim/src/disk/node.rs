@@ -196,8 +196,8 @@ fn put(bytes: &mut Vec<u8>, pending: &Pending<FileChange>, keep: &mut Keep<'_>, 
                     let from = (at - offset) as usize;
                     let piece = &data[from..from + kept];
                     let there = &mut bytes[at as usize..at as usize + kept];
-                    // Who writes what is there has read it there: that mends nothing. Zeros come from those who cut off.
-                    if *there != *piece || piece.iter().all(|byte| *byte == 0) {
+                    // Who writes what is there has read it there: that mends nothing.
+                    if *there != *piece {
                         there.copy_from_slice(piece);
                         harmed.write(at, piece);
                     }

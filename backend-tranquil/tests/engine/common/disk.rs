@@ -21,6 +21,8 @@ pub enum Fault {
     Read(&'static str),
     /// Sidecars are read wrongly, and so is the header of a segment, once.
     BadReads,
+    /// Whoever reads all of it at once gets one wrong byte at its end, the first time.
+    BadTail(&'static str),
     /// Renames to it find no space.
     Rename(&'static str),
     /// The next sync of the directory finds no space.
@@ -54,8 +56,8 @@ pub struct Faults {
     pub in_memory: AtomicBool,
     pub log_syncs: AtomicU64,
     pub log_writes: AtomicU64,
-    /// Headers of segments that were read wrongly.
-    bad_headers: AtomicU64,
+    /// What was read wrongly and is read rightly from then on.
+    bad_once: AtomicU64,
     pub segment_syncs: AtomicU64,
     pub segment_writes: AtomicU64,
     /// Bytes of those writes.
@@ -233,9 +235,16 @@ impl File for FaultFile {
         let read = self.file.read_at(buf, offset)?;
         if self.faults.is(|f| f == Fault::BadReads) {
             let is_header = self.name.ends_with(".segment") && buf.len() == 64;
-            let is_bad = self.name.ends_with(".parity")
-                || is_header && self.faults.bad_headers.fetch_add(1, Ordering::SeqCst) == 0;
+            let is_bad =
+                self.name.ends_with(".parity") || is_header && self.faults.bad_once.fetch_add(1, Ordering::SeqCst) == 0;
             buf.iter_mut().skip(40).take(usize::from(is_bad)).for_each(|byte| *byte ^= 1);
+        }
+        let is_whole = offset == 0 && self.file.len()? == read as u64;
+        if is_whole
+            && self.faults.is(|f| matches!(f, Fault::BadTail(end) if self.name.ends_with(end)))
+            && self.faults.bad_once.fetch_add(1, Ordering::SeqCst) == 0
+        {
+            buf[..read].iter_mut().rev().take(1).for_each(|byte| *byte ^= 1);
         }
         Ok(read)
     }
