@@ -10,6 +10,7 @@ use crate::auth::token::Tokens;
 use crate::clock::HostClock;
 use crate::closing::Closing;
 use crate::error::XrpcError;
+use crate::firehose::Standing;
 use crate::identity::host::Host;
 use crate::identity::keys::Keypair;
 use crate::repo::tids::TidClock;
@@ -39,6 +40,8 @@ pub struct App {
     pub timing: Timing,
     /// How many follow the firehose.
     pub subscribers: watch::Sender<usize>,
+    /// Those of them that do not take what waits for them.
+    pub standing: Standing,
     /// Knows when the host is ending.
     pub closing: Closing,
 }
@@ -66,6 +69,7 @@ impl App {
             turns: Turns::default(),
             timing,
             subscribers: watch::Sender::new(0),
+            standing: Standing::new(timing.standing_bytes),
             closing,
         })
     }

@@ -32,7 +32,7 @@ const BANS: &[Ban] = &[
             // When the progress line was last painted.
             "pds/src/cli/screen.rs",
             // Deadlines of a connection, on the async runtime's clock.
-            "pds/src/firehose.rs",
+            "pds/src/firehose/mod.rs",
             // A child is killed at a moment in time.
             "pds/tests/cli/kill/support/writer.rs",
         ],

@@ -45,6 +45,8 @@ pub struct Timing {
     pub end: Duration,
     /// How often the store is swept.
     pub sweep: Duration,
+    /// Bytes of events that subscribers may hold together who do not take them. A batch of each could be some gigabytes.
+    pub standing_bytes: usize,
 }
 
 impl Default for Timing {
@@ -58,6 +60,7 @@ impl Default for Timing {
             take: Duration::from_secs(120),
             end: Duration::from_secs(10),
             sweep: Duration::from_secs(60),
+            standing_bytes: 512 << 20,
         }
     }
 }

@@ -5,6 +5,10 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use futures::StreamExt;
+use futures::future::join_all;
+use serde_json::{Value, json};
+
 use crate::engine::Place;
 
 fn pds(place: &Place, arguments: &[&str]) -> Command {
@@ -165,5 +169,55 @@ fn it_takes_all_descriptors_that_it_may_have() {
     let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
     let bounds: Vec<&str> = files.split_whitespace().filter(|word| word.parse::<u64>().is_ok()).collect();
     assert_eq!(bounds[0], bounds[1], "soft and hard: {files}");
+    serving.end("-TERM");
+}
+
+/// What a process has in memory, in MiB.
+fn resident_mib(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.split_whitespace().next().unwrap().parse::<u64>().unwrap() / 1024
+}
+
+async fn call(url: &str, method: &str, token: &str, body: Value) -> Value {
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let request = client.post(format!("{url}/xrpc/{method}")).bearer_auth(token).json(&body);
+    request.send().await.unwrap().error_for_status().unwrap().json().await.unwrap()
+}
+
+/// One commit of two megabytes must not stay in the memory of each connection for as long as that is open.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_event_leaves_nothing_with_those_who_took_it() {
+    const SUBSCRIBERS: usize = 100;
+    const EVENT_MIB: usize = 2;
+    let place = Place::new().await;
+    let serving = Serving::start(&place, &["serve", "--dev"]);
+    let url = serving.banner.split_whitespace().find(|word| word.starts_with("http://127.0.0.1:")).unwrap();
+    let alice = json!({"handle": "alice.test", "email": "alice@example.com", "password": "a long one"});
+    let alice = call(url, "com.atproto.server.createAccount", "", alice).await;
+    let address = url.trim_start_matches("http://").trim_end_matches('/');
+    let subscribers = (0..SUBSCRIBERS).map(|_| async {
+        let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let firehose = format!("ws://{address}/xrpc/com.atproto.sync.subscribeRepos");
+        tokio_tungstenite::client_async(firehose, stream).await.unwrap().0
+    });
+    let subscribers = join_all(subscribers).await;
+    let before = resident_mib(serving.child.id());
+    let writes: Vec<Value> = (0..EVENT_MIB)
+        .map(|n| {
+            let value = json!({"$type": "com.example.thing", "n": n, "text": "x".repeat(950_000)});
+            json!({"$type": "com.atproto.repo.applyWrites#create", "collection": "com.example.thing", "value": value})
+        })
+        .collect();
+    let body = json!({"repo": alice["did"], "writes": writes});
+    call(url, "com.atproto.repo.applyWrites", alice["accessJwt"].as_str().unwrap(), body).await;
+    let took = subscribers.into_iter().map(|mut subscriber| async move {
+        while subscriber.next().await.unwrap().unwrap().len() < 1_000_000 {}
+        subscriber
+    });
+    let connected = tokio::time::timeout(Duration::from_secs(60), join_all(took)).await.unwrap();
+    let more = resident_mib(serving.child.id()).saturating_sub(before);
+    assert!(more < (SUBSCRIBERS * EVENT_MIB / 2) as u64, "{more} MiB more with {} subscribers", connected.len());
+    drop(connected);
     serving.end("-TERM");
 }

@@ -35,6 +35,12 @@ async fn without_a_cursor_it_is_live() {
 }
 
 #[tokio::test]
+async fn a_goodbye_is_answered() {
+    let (host, _) = filled(1).await;
+    host.subscribe(None).await.close().await;
+}
+
+#[tokio::test]
 async fn delivery_starts_after_the_cursor() {
     let (host, alice) = filled(6).await;
     let head = host.head().await;

@@ -110,6 +110,30 @@ async fn a_subscriber_that_stands_still_is_ended_and_can_come_back() {
     assert!(all == stored);
 }
 
+/// Whoever opens connections and does not read must not take the machine's memory with them.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_subscribers_that_hold_too_much_together_the_slowest_are_ended() {
+    const STAY: usize = 3;
+    const EVENT_BYTES: usize = 900_000;
+    let patient = Duration::from_secs(600);
+    let timing = Timing { send: patient, standing_bytes: STAY * EVENT_BYTES * 4 / 3, ..Timing::default() };
+    let host = Arc::new(Host::start_with(true, "localhost", timing).await);
+    // More than the network's buffers of both sides hold.
+    write(&host, "alice", 24, EVENT_BYTES).await;
+    let head = host.head().await;
+    let mut stuck = Vec::new();
+    for _ in 0..3 * STAY {
+        stuck.push(Subscription::open(host.server.address, Some(0), Some(SMALL_BUFFER_BYTES)).await);
+    }
+    let mut subscribers = host.server.subscribers();
+    let ended = tokio::time::timeout(Duration::from_secs(60), subscribers.wait_for(|count| *count == STAY)).await;
+    ended.expect("the host gives up on the others").unwrap();
+    // The last ones stand still for the shortest time. Whoever reads is not one of them.
+    let stored = host.stored_frames(0).await;
+    let read = stuck.pop().unwrap().up_to(head).await;
+    assert!(read.into_iter().map(|frame| frame.bytes).collect::<Vec<_>>() == stored);
+}
+
 /// A slow reader holds back nobody: others get everything while it has read nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_subscriber_costs_others_nothing() {

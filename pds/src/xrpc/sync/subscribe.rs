@@ -2,20 +2,17 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
-use axum::extract::ws::WebSocketUpgrade;
-use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::body::Body;
+use axum::extract::{Request, State};
 use axum::response::Response;
 use backend_api::Seq;
 use serde::Deserialize;
+use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 
 use crate::app::App;
 use crate::error::XrpcError;
-use crate::firehose::{self, Subscriber};
+use crate::firehose::{Socket, Subscriber};
 use crate::xrpc::extract::Params;
-
-/// Consumers have nothing to say: their messages are control frames.
-const INBOUND_BYTES_MAX: usize = 4 * 1024;
 
 #[derive(Deserialize)]
 pub(super) struct SubscribeRepos {
@@ -26,15 +23,19 @@ pub(super) struct SubscribeRepos {
 pub(super) async fn subscribe_repos(
     State(app): State<Arc<App>>,
     Params(params): Params<SubscribeRepos>,
-    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+    mut request: Request,
 ) -> Result<Response, XrpcError> {
-    let upgrade = upgrade.map_err(|e| XrpcError::invalid(format!("this is a WebSocket: {e}")))?;
+    let response = create_response_with_body(&request, Body::empty);
+    let response = response.map_err(|e| XrpcError::invalid(format!("this is a WebSocket: {e}")))?;
     let cursor = params.cursor.map(Seq::new).transpose().map_err(|e| e.context("cursor"))?;
     // Before it is answered: whoever has heard the answer misses nothing from then on.
     let window = app.backend.event_window().await?;
-    Ok(upgrade
-        .max_message_size(INBOUND_BYTES_MAX)
-        .max_frame_size(INBOUND_BYTES_MAX)
-        .write_buffer_size(firehose::BUFFER_BYTES)
-        .on_upgrade(move |socket| Subscriber::new(app, socket).run(cursor, window)))
+    let upgrade = hyper::upgrade::on(&mut request);
+    tokio::spawn(async move {
+        match upgrade.await {
+            Ok(io) => Subscriber::new(app, Socket::new(io)).run(cursor, window).await,
+            Err(error) => tracing::debug!(%error, "a connection did not become a WebSocket"),
+        }
+    });
+    Ok(response)
 }

@@ -80,6 +80,13 @@ impl Subscription {
         };
         timeout(PATIENCE, pong).await.expect("a pong");
     }
+
+    /// Says goodbye, and waits for the answer.
+    pub async fn close(mut self) {
+        self.0.send(Message::Close(None)).await.unwrap();
+        let answer = async { while !matches!(self.0.next().await.expect("an answer").unwrap(), Message::Close(_)) {} };
+        timeout(PATIENCE, answer).await.expect("an answer");
+    }
 }
 
 /// A frame, decoded.

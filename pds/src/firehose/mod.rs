@@ -2,22 +2,28 @@
 //!
 //! Events are read from the store a batch at a time, from wherever it has them (its ring in memory, or its disk), and only
 //! when those before are on their way. So a slow subscriber costs a batch of memory and nobody's time; it falls behind
-//! without missing anything, until it stands still for too long or is overtaken by the retention.
+//! without missing anything, until it stands still for too long, is overtaken by the retention, or holds what others need.
+
+mod socket;
+mod standing;
 
 use std::ops::ControlFlow;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
-use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
 use backend_api::{EventWindow, Kind, Reason, Seq, frame};
 use bytes::Bytes;
-use futures::SinkExt;
 use tokio::time::{Instant, timeout};
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
+use self::socket::BUFFER_BYTES;
+pub use self::socket::Socket;
+pub use self::standing::Standing;
 use crate::app::App;
 
-/// Bytes that wait for the socket, besides one frame.
-pub const BUFFER_BYTES: usize = 128 * 1024;
 /// Events of one batch.
 const BATCH_EVENTS: usize = 256;
 /// Bytes of one batch, unless one event has more. Each subscriber that does not read holds one: large batches are no
@@ -32,6 +38,8 @@ enum End {
     Gone,
     /// The consumer does not read.
     TooSlow,
+    /// Nor do others, who began later, and all together hold too much.
+    Overtaken,
     /// Nothing was heard of the consumer for too long.
     Silent,
     /// The host is ending, or the store has.
@@ -45,7 +53,9 @@ enum End {
 /// One subscriber.
 pub struct Subscriber {
     app: Arc<App>,
-    socket: WebSocket,
+    socket: Socket,
+    /// Bytes of the batch that is being sent.
+    held: usize,
     /// When the next ping is due.
     ping_at: Instant,
     /// When the first ping went out that nothing was heard after: only who was asked can be silent.
@@ -55,9 +65,9 @@ pub struct Subscriber {
 impl Subscriber {
     /// Over a socket.
     #[must_use]
-    pub fn new(app: Arc<App>, socket: WebSocket) -> Self {
+    pub fn new(app: Arc<App>, socket: Socket) -> Self {
         let ping_at = Instant::now() + app.timing.ping;
-        Self { app, socket, ping_at, unanswered: None }
+        Self { app, socket, held: 0, ping_at, unanswered: None }
     }
 
     /// Serves it until it goes, from where the events stood when it asked.
@@ -101,11 +111,13 @@ impl Subscriber {
                 return Err(End::Closing);
             }
             let events = self.app.backend.events(after, BATCH_EVENTS, BATCH_BYTES).await.map_err(End::from)?;
+            self.held = events.iter().map(|event| event.frame.len()).sum();
             for event in events {
                 self.send(event.frame).await?;
                 after = event.seq;
             }
             self.flush().await?;
+            self.held = 0;
             while self.wait(after).await?.is_continue() {}
         }
     }
@@ -115,9 +127,9 @@ impl Subscriber {
         tokio::select! {
             biased;
             said = self.socket.recv() => match said {
-                Some(Ok(Message::Close(_))) | Some(Err(_)) | None => Err(End::Gone),
+                Some(Message::Close(_)) | None => Err(End::Gone),
                 // Pings are answered by the socket itself.
-                Some(Ok(_)) => {
+                Some(_) => {
                     self.unanswered = None;
                     Ok(ControlFlow::Continue(()))
                 }
@@ -136,7 +148,8 @@ impl Subscriber {
         if self.unanswered.is_some_and(|since| since.elapsed() > self.app.timing.silence) {
             return Err(End::Silent);
         }
-        self.put(Message::Ping(Bytes::new())).await?;
+        // What waited was flushed.
+        self.socket.push_ping();
         self.flush().await?;
         let now = Instant::now();
         self.unanswered.get_or_insert(now);
@@ -145,20 +158,25 @@ impl Subscriber {
     }
 
     async fn send(&mut self, frame: Bytes) -> Result<(), End> {
-        self.put(Message::Binary(frame)).await
-    }
-
-    /// Hands a message to the socket, which takes it once its buffer has room.
-    async fn put(&mut self, message: Message) -> Result<(), End> {
-        match timeout(self.app.timing.send, self.socket.feed(message)).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(End::Gone),
-            Err(_) => Err(End::TooSlow),
+        if self.socket.is_full() {
+            self.flush().await?;
         }
+        self.socket.push(frame);
+        Ok(())
     }
 
     async fn flush(&mut self) -> Result<(), End> {
-        match timeout(self.app.timing.send, self.socket.flush()).await {
+        let mut flush = pin!(timeout(self.app.timing.send, self.socket.flush()));
+        let done = if let Poll::Ready(done) = futures::poll!(flush.as_mut()) {
+            done
+        } else {
+            let place = self.app.standing.enter(self.held + BUFFER_BYTES);
+            tokio::select! {
+                done = flush => done,
+                () = place.overtaken() => return Err(End::Overtaken),
+            }
+        };
+        match done {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(End::Gone),
             Err(_) => Err(End::TooSlow),
@@ -167,28 +185,36 @@ impl Subscriber {
 
     /// Says why, if anybody listens.
     async fn finish(mut self, end: End) {
-        let error = |name, message: &str| Message::Binary(frame::error(name, message).into());
+        let error = |name, message: &str| Some(Bytes::from(frame::error(name, message)));
         let (last, code) = match end {
-            End::Gone => return,
-            End::TooSlow => {
-                (Some(error("ConsumerTooSlow", "the consumer did not take events for too long")), close_code::POLICY)
+            End::Gone => (None, None),
+            // It would hear it behind what it does not take: that goes at once.
+            End::Overtaken => {
+                return tracing::info!("a subscriber that stood still was ended: all together held too much");
             }
-            End::FutureCursor(message) => (Some(error("FutureCursor", &message)), close_code::POLICY),
-            End::Silent | End::Closing => (None, close_code::AWAY),
+            End::TooSlow => {
+                (error("ConsumerTooSlow", "the consumer did not take events for too long"), Some(CloseCode::Policy))
+            }
+            End::FutureCursor(message) => (error("FutureCursor", &message), Some(CloseCode::Policy)),
+            End::Silent | End::Closing => (None, Some(CloseCode::Away)),
             End::Failed(e) => {
                 tracing::error!("a subscription ended: {e}");
-                (None, close_code::ERROR)
+                (None, Some(CloseCode::Error))
             }
         };
-        let close = Message::Close(Some(CloseFrame { code, reason: "".into() }));
         // Whoever does not read does not hear this either.
         let _ = timeout(LAST_WORD, async {
-            for message in last.into_iter().chain([close]) {
-                self.socket.send(message).await?;
+            self.socket.flush().await?;
+            if let Some(message) = last {
+                self.socket.push(message);
+                self.socket.flush().await?;
             }
-            // The consumer's own close ends the connection in good order.
-            while self.socket.recv().await.is_some_and(|said| said.is_ok()) {}
-            Ok::<_, axum::Error>(())
+            if let Some(code) = code {
+                self.socket.push_close(code);
+            }
+            // The consumer's own close, or the answer to it, ends the connection in good order.
+            while self.socket.recv().await.is_some() {}
+            Ok::<_, std::io::Error>(())
         })
         .await;
     }
@@ -203,17 +229,5 @@ impl From<backend_api::Error> for End {
             (_, Kind::Gone) => Self::TooSlow,
             _ => Self::Failed(e),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::Config;
-
-    #[test]
-    fn what_waits_for_subscribers_that_do_not_read_is_a_gibibyte_at_the_most() {
-        let subscribers = Config::default().connections_max as usize;
-        assert!(subscribers * (BATCH_BYTES + BUFFER_BYTES) <= 1 << 30);
     }
 }
