@@ -13,6 +13,10 @@ const STEP_ENTRIES: usize = 1_000;
 /// What the time may run ahead of the seconds that passed.
 const AHEAD_US: u64 = 3_600_000_000;
 
+/// For so long after a machine began to run its clock may be set: many begin with a time of before, and ask for the right one
+/// when they have a network. What is believed then would be believed by a host that starts a moment later.
+const SETTLED: Duration = Duration::from_secs(3_600);
+
 /// The time, and how long the machine runs.
 pub(super) type Moment = (Micros, Duration);
 
@@ -59,7 +63,7 @@ impl Watch {
         let ((time, ran), (last_time, last_ran)) = (now, self.last);
         let passed_us = time.0.saturating_sub(last_time.0);
         let ran_us = u64::try_from(ran.saturating_sub(last_ran).as_micros()).unwrap_or(u64::MAX);
-        self.jumped = passed_us > ran_us.saturating_add(AHEAD_US);
+        self.jumped = last_ran > SETTLED && passed_us > ran_us.saturating_add(AHEAD_US);
         self.last = now;
         if self.jumped {
             let hours = (passed_us - ran_us) / AHEAD_US;
@@ -86,8 +90,9 @@ mod tests {
     const HOUR: Duration = Duration::from_secs(3_600);
     const START: Micros = Micros(1_700_000_000_000_000);
 
+    /// On a machine that has been running for a day.
     fn after(time: Duration, ran: Duration) -> Moment {
-        (Micros(START.0 + time.as_micros() as u64), ran)
+        (Micros(START.0 + time.as_micros() as u64), HOUR * 24 + ran)
     }
 
     #[test]
@@ -100,6 +105,16 @@ mod tests {
         assert!(watch.allows(after(HOUR * 2, HOUR * 10)), "one that goes back harms nothing");
         assert!(!watch.allows(after(HOUR * 4, HOUR * 10 + minute)));
         assert!(!watch.allows(after(HOUR * 3, HOUR * 11)), "it was set back, but what was written meanwhile was not");
+    }
+
+    #[test]
+    fn a_clock_that_is_set_when_the_machine_has_just_begun_is_believed() {
+        let minute = Duration::from_secs(60);
+        let mut watch = Watch::new((Micros(0), minute));
+        assert!(watch.allows((Micros(0), minute * 2)), "it begins in 1970");
+        assert!(watch.allows((START, minute * 3)), "it was set");
+        assert!(watch.allows((Micros(START.0 + AHEAD_US), HOUR + minute * 3)));
+        assert!(!watch.allows((Micros(START.0 + AHEAD_US * 4), HOUR + minute * 4)), "it jumped");
     }
 
     async fn announce(model: &Model, n: u8, op: Option<Op>) {
