@@ -76,7 +76,9 @@ fn place_and_message(text: &str, error: &toml::de::Error) -> String {
     };
     let (line, column) =
         (before.matches('\n').count() + 1, before.chars().rev().take_while(|c| *c != '\n').count() + 1);
-    format!("line {line}, column {column}: {}", error.message())
+    let key = before.rsplit('\n').next().and_then(|line| line.split_once('=')).map_or("", |(key, _)| key.trim());
+    let key = if key.is_empty() { String::new() } else { format!("{key}: ") };
+    format!("line {line}, column {column}: {key}{}", error.message())
 }
 
 enum Fault {
@@ -105,6 +107,19 @@ mod tests {
         assert!(error.contains("history") && error.contains("line 4"), "{error}");
         let error = load("[storage]\nbackend = \"sqlite\"\n", &[]).unwrap_err();
         assert!(error.contains("sqlite") && error.contains("line 2"), "{error}");
+    }
+
+    #[test]
+    fn a_wrong_value_is_refused_with_its_key_and_line() {
+        for (text, key, line) in [
+            ("hostname = \"a.example.com\"\nport = 70000\n", "port: ", "line 2"),
+            ("[storage.tranquil]\nmemory_mib=4294967296", ": memory_mib: ", "line 2"),
+            ("port = 1\nprot = 2583\n", "line 2, column 1: unknown field", "prot"),
+            ("storage = { tranquil = { event_retention_hours = -1 } }", "storage: ", "line 1"),
+        ] {
+            let error = load(text, &[]).unwrap_err();
+            assert!(error.contains(key) && error.contains(line), "{error}");
+        }
     }
 
     #[test]
