@@ -166,9 +166,8 @@ impl Maker<'_> {
                 }
             };
             let mut planned = self.plan_one(connection, checked, stamp).await?;
-            if planned.is_err() && self.overlay.is_assumed {
-                // What is refused is not written: nothing else tells that it was made before.
-                self.overlay.doubt(checked.mutation());
+            if planned.is_err() && self.overlay.is_assumed && self.assumes {
+                self.ask(connection, &group[answers.len()..]).await?;
                 planned = self.plan_one(connection, checked, stamp).await?;
             }
             answers.push(match planned {
@@ -185,6 +184,16 @@ impl Maker<'_> {
             });
         }
         Ok((answers, fold, after))
+    }
+
+    /// Asks what was assumed. What is refused is not written: nothing else tells that it was made before. It is seldom the only
+    /// one, and asked for one by one many would keep all others waiting: those that follow it are asked for with it.
+    async fn ask(&mut self, connection: &mut PgConnection, group: &[Checked]) -> Result<(), Broken> {
+        self.assumes = false;
+        for checked in group {
+            self.overlay.doubt(checked.mutation());
+        }
+        self.prefetch(connection, group).await
     }
 
     /// Plans one mutation; what the plan misses is loaded, and it is made again.

@@ -119,3 +119,30 @@ async fn who_uses_a_key_again_and_again_makes_little_work() {
     store.apply(next(&mut repo, 2)).await.unwrap();
     is_sound(&store).await;
 }
+
+/// Many that come too late, as those do who write to one repo at the same time, are asked for together.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_refused_keeps_nobody_waiting_for_a_question_each() {
+    const LATE: u8 = 100;
+    let Some(Scene { proxy, url: _, store, _server }) = Scene::begin("late", |_| {}).await else { return };
+    store.apply(account("bob")).await.unwrap();
+    let (mut alice, mut bob) = (SceneRepo::new(scene::did("alice")), SceneRepo::new(scene::did("bob")));
+    let first = next(&mut alice, 1);
+    let receipt = store.apply(first.clone()).await.unwrap();
+    store.apply(next(&mut bob, 1)).await.unwrap();
+    let behind = alice.clone();
+    let mut group = vec![next(&mut alice, 2)];
+    group.extend((3..LATE).map(|n| next(&mut behind.clone(), n)));
+    // What was made before is among them, and what can be made.
+    group.extend([first, next(&mut bob, 2)]);
+    let before = proxy.naming();
+    let mut answers = store.apply_many(group).await;
+    let asked = proxy.naming() - before;
+    answers.pop().unwrap().unwrap();
+    assert_eq!(answers.pop().unwrap().unwrap(), receipt);
+    answers.remove(0).unwrap();
+    assert!(answers.into_iter().all(|answer| answer.unwrap_err().reason() == Reason::HeadMismatch));
+    assert!(asked < 6, "{asked} messages about {LATE} mutations");
+    store.apply(next(&mut alice, LATE)).await.unwrap();
+    is_sound(&store).await;
+}
