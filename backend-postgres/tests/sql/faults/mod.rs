@@ -10,8 +10,10 @@ mod passing;
 mod pipeline;
 mod poolers;
 mod proxy;
+mod retried;
 mod silence;
 mod switchovers;
+mod transactions;
 mod wakes;
 
 use std::sync::{Arc, Mutex, mpsc};
