@@ -188,7 +188,7 @@ async fn call(url: &str, method: &str, token: &str, body: Value) -> Value {
 /// One commit of two megabytes must not stay in the memory of each connection for as long as that is open.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_event_leaves_nothing_with_those_who_took_it() {
-    const SUBSCRIBERS: usize = 100;
+    const SUBSCRIBERS: usize = 150;
     const EVENT_MIB: usize = 2;
     let place = Place::new().await;
     let serving = Serving::start(&place, &["serve", "--dev"]);
