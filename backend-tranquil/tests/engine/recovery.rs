@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use crate::common::story::{Person, closed_story, copy, files, key, read_all, roomy, small, with_ending, write_story};
+use crate::common::story::{
+    Person, closed_story, copy, files, key, killed_story, read_all, roomy, small, with_ending, write_story,
+};
 use backend_api::{
     Changes as _, Expect, Maintenance as _, Mutation, Op, Pos, Reason, Row, RowKind, SnapshotItem, VerifyLevel,
     Writes as _,
@@ -254,19 +256,6 @@ async fn a_flipped_byte_in_a_segment_is_never_served() {
         }
     }
     assert!(said > 40, "{said}");
-}
-
-/// A store as a kill leaves it: its files copied while it is open.
-async fn killed_story(options: impl Fn(&Path) -> Options, commits: u64) -> (tempfile::TempDir, Vec<SnapshotItem>) {
-    let (live, dead) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let store = Tranquil::open(options(live.path())).unwrap();
-    write_story(&*store, commits).await;
-    // Whoever writes is answered before the event is in its file.
-    let waits = |stats: backend_api::Stats| stats.counters.iter().any(|(n, v)| n == "events_waiting_bytes" && *v > 0);
-    while waits(store.stats().await.unwrap()) {}
-    copy(live.path(), dead.path());
-    let items = snapshot(&*store).await.unwrap();
-    (dead, items)
 }
 
 #[tokio::test]

@@ -6,24 +6,15 @@ use std::sync::Arc;
 
 use crate::common::disk::{Fault, FaultDisk, Faults};
 use crate::common::story::{
-    Person, closed_story, copy, files, read_all, read_all_in, roomy, small, with_ending, write_story,
+    Person, closed_story, copy, files, killed_story, read_all, read_all_in, roomy, small, with_ending,
 };
-use backend_api::{Maintenance, Reason, SnapshotItem};
+use backend_api::{Maintenance, Reason};
 use backend_tranquil::Tranquil;
 use backend_tranquil::io::Env;
 use conformance::digest::difference;
 use conformance::snapshot;
 
 const LOG: &str = "log/0000000001.log";
-
-/// A store as a kill leaves it, and what it holds.
-async fn killed_story() -> (tempfile::TempDir, Vec<SnapshotItem>) {
-    let (live, dead) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let store = Tranquil::open(roomy(live.path())).unwrap();
-    write_story(&*store, 9).await;
-    copy(live.path(), dead.path());
-    (dead, snapshot(&*store).await.unwrap())
-}
 
 /// The end of a later cycle at an offset, as far as somebody can make one who knows the format and guesses the numbers.
 fn guessed_cycle_end(offset: u64) -> Vec<u8> {
@@ -41,7 +32,7 @@ fn guessed_cycle_end(offset: u64) -> Vec<u8> {
 /// A torn cycle with such bytes in a record is a torn cycle: else whoever may post could keep the store from opening.
 #[tokio::test]
 async fn content_that_looks_like_a_later_cycle_is_no_later_cycle() {
-    let (dead, before) = killed_story().await;
+    let (dead, before) = killed_story(roomy, 9).await;
     let log = dead.path().join(LOG);
     let mut bytes = fs::read(&log).unwrap();
     let used = bytes.iter().rposition(|b| *b != 0).unwrap() + 1;
@@ -58,7 +49,7 @@ async fn content_that_looks_like_a_later_cycle_is_no_later_cycle() {
 /// The copy of the newest file, and that of a torn tail, are read again before they count.
 #[tokio::test]
 async fn a_copy_that_is_not_what_was_copied_is_never_built_on() {
-    let (dead, before) = killed_story().await;
+    let (dead, before) = killed_story(roomy, 9).await;
     let log = dead.path().join(LOG);
     let mut bytes = fs::read(&log).unwrap();
     let used = bytes.iter().rposition(|b| *b != 0).unwrap() + 1;
@@ -118,7 +109,7 @@ async fn a_segment_that_is_read_wrongly_is_not_begun_again() {
 /// No checkpoint vouches for it, and the log has its events: whatever its header lost, the store opens.
 #[tokio::test]
 async fn a_segment_that_nothing_vouches_for_is_begun_again_whatever_its_header_lost() {
-    let (dead, before) = killed_story().await;
+    let (dead, before) = killed_story(roomy, 9).await;
     let segment = with_ending(&dead.path().join("events"), "segment").remove(0);
     let right = fs::read(&segment).unwrap();
     for at in [0, 7, 8, 9, 10, 12, 28, 36, 44, 48, 60, 63] {

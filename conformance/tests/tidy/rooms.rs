@@ -52,6 +52,8 @@ const BANS: &[Ban] = &[
             "pds/tests/cli/binary.rs",
             // A child's output is read while it is killed.
             "pds/tests/cli/kill/support/writer.rs",
+            // Nor is a terminal read without one.
+            "pds/tests/cli/terminal.rs",
         ],
     },
     Ban {

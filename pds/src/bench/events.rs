@@ -9,14 +9,15 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Common;
+use super::crowd::Crowd;
 use super::latency::{Latencies, Summary};
 use super::load::{Clients, NO_LIMIT, Taken, set_up};
 use super::scratch::Scratch;
 use crate::config::Config;
 
 /// Events and bytes asked for at once, as a subscriber does.
-const PAGE_EVENTS: usize = 1_000;
-const PAGE_BYTES: usize = 4 << 20;
+pub const PAGE_EVENTS: usize = 1_000;
+pub const PAGE_BYTES: usize = 4 << 20;
 
 /// Callers that write.
 const CLIENTS: usize = 64;
@@ -27,9 +28,12 @@ pub struct Events {
     /// Lengths of the log, in events, at which catching up is measured.
     #[arg(long, value_delimiter = ',', default_value = "20000,60000,120000")]
     sizes: Vec<usize>,
-    /// How long live delivery is measured.
+    /// How long live delivery is measured, and each turn of the writers before a crowd and alone, about.
     #[arg(long, default_value_t = 5.0)]
     seconds: f64,
+    /// Subscribers of the crowd that follows the writers live; 0 leaves it out.
+    #[arg(long, default_value_t = 200)]
+    subscribers: usize,
     #[command(flatten)]
     common: Common,
 }
@@ -39,6 +43,7 @@ struct Report {
     append: Append,
     live: Live,
     catch_up: Vec<CatchUp>,
+    crowd: Option<Crowd>,
 }
 
 /// Appending, as a part of commits at full load.
@@ -91,8 +96,13 @@ impl Events {
         }
         let append = append.unwrap_or(Append { events: 0, events_per_s: 1_000.0, mb_per_s: 0.0 });
         let live = live(&backend, &mut clients, append.events_per_s / 2.0, self.seconds).await?;
+        let commits = (append.events_per_s * self.seconds) as usize;
+        let crowd = match self.subscribers {
+            0 => None,
+            count => Some(Crowd::measure(&backend, &mut clients, count, commits).await?),
+        };
         backend.close().await?;
-        self.common.print(&Report { append, live, catch_up }, words)
+        self.common.print(&Report { append, live, catch_up, crowd }, words)
     }
 }
 
@@ -187,7 +197,7 @@ async fn subscribe(backend: Arc<dyn Backend>, after: Seq, last: Seq) -> Result<V
 }
 
 fn words(report: &Report) -> String {
-    let Report { append, live, catch_up } = report;
+    let Report { append, live, catch_up, crowd } = report;
     let latency = live.latency;
     let mut lines = vec![
         format!("append:   {:.0} events/s, {:.0} MB/s", append.events_per_s, append.mb_per_s),
@@ -199,5 +209,6 @@ fn words(report: &Report) -> String {
     lines.extend(
         catch_up.iter().map(|c| format!("catch-up: {:.0} MB/s over {} events ({:.0} MB)", c.mb_per_s, c.events, c.mb)),
     );
+    lines.extend(crowd.iter().map(Crowd::words));
     lines.join("\n")
 }

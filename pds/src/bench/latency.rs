@@ -39,6 +39,11 @@ impl Latencies {
         self.0.append(&mut other.0);
     }
 
+    /// How many there are.
+    pub const fn count(&self) -> usize {
+        self.0.len()
+    }
+
     /// Sums them up.
     pub fn summary(mut self) -> Summary {
         self.0.sort_unstable();

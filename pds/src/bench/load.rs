@@ -46,6 +46,15 @@ pub struct Measured {
     pub latencies: Latencies,
 }
 
+impl Measured {
+    /// Adds what another took, after this.
+    pub fn append(&mut self, other: Self) {
+        self.elapsed += other.elapsed;
+        self.cpu += other.cpu;
+        self.latencies.append(other.latencies);
+    }
+}
+
 /// Time that does not end a run before its commits are written.
 pub const NO_LIMIT: Duration = Duration::from_secs(86_400);
 
@@ -92,9 +101,7 @@ impl Clients {
             total.elapsed += (sending - start).saturating_sub(making) / cores;
             let count = batches.iter().map(Vec::len).sum::<usize>();
             let batch = send(backend, batches, time.saturating_sub(total.elapsed), pace, taken).await?;
-            total.elapsed += batch.elapsed;
-            total.cpu += (usage::process_cpu() - start).saturating_sub(making);
-            total.latencies.append(batch.latencies);
+            total.append(Measured { cpu: (usage::process_cpu() - start).saturating_sub(making), ..batch });
             left -= count.min(left);
         }
         Ok(total)

@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "this is the room where time is measured")]
 
 mod commits;
+mod crowd;
 mod dev_writer;
 mod disk;
 mod events;

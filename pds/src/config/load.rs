@@ -45,7 +45,7 @@ impl Config {
             .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()));
         Self::from_parts(&text, variables).map_err(|e| match e {
             Fault::File(sentence) => ConfigError::new(format!("{}: {sentence}", path.display())),
-            Fault::Environment(error) => error,
+            Fault::Whole(error) => error,
         })
     }
 
@@ -56,16 +56,32 @@ impl Config {
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
         Self::from_parts(text, []).map_err(|e| match e {
             Fault::File(sentence) => ConfigError::new(sentence),
-            Fault::Environment(error) => error,
+            Fault::Whole(error) => error,
         })
     }
 
     fn from_parts(text: &str, variables: impl IntoIterator<Item = (String, String)>) -> Result<Self, Fault> {
         let mut config: Self = toml::from_str(text).map_err(|e| Fault::File(place_and_message(text, &e)))?;
-        environment::apply(&mut config, variables).map_err(Fault::Environment)?;
+        environment::apply(&mut config, variables).map_err(Fault::Whole)?;
+        config.check().map_err(Fault::Whole)?;
         let store = config.data_directory.join(STORE);
         config.storage.tranquil.directory.get_or_insert(store);
         Ok(config)
+    }
+
+    /// Refuses, before anything is created, what no type keeps out and no engine will look at.
+    fn check(&self) -> Result<(), ConfigError> {
+        if self.connections_max == 0 {
+            return Err(ConfigError::new("connections_max: 0 is less than 1"));
+        }
+        let store = self.storage.tranquil.directory.as_ref();
+        let directories = [("data_directory", Some(&self.data_directory)), ("storage.tranquil.directory", store)];
+        match directories.iter().find(|(_, path)| path.is_some_and(|path| path.as_os_str().is_empty())) {
+            Some((key, _)) => {
+                Err(ConfigError::new(format!("{key}: an empty path names no directory; \".\" is this one")))
+            }
+            None => Ok(()),
+        }
     }
 }
 
@@ -83,7 +99,8 @@ fn place_and_message(text: &str, error: &toml::de::Error) -> String {
 
 enum Fault {
     File(String),
-    Environment(ConfigError),
+    /// Says its place itself, or has none.
+    Whole(ConfigError),
 }
 
 #[cfg(test)]
@@ -95,7 +112,7 @@ mod tests {
         let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         Config::from_parts(text, variables).map_err(|e| match e {
             Fault::File(sentence) => sentence,
-            Fault::Environment(error) => error.to_string(),
+            Fault::Whole(error) => error.to_string(),
         })
     }
 
@@ -119,6 +136,19 @@ mod tests {
         ] {
             let error = load(text, &[]).unwrap_err();
             assert!(error.contains(key) && error.contains(line), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_value_that_nothing_can_run_with_is_refused_with_its_key() {
+        for (text, variables, key) in [
+            ("connections_max = 0", &[][..], "connections_max: 0"),
+            ("data_directory = \"\"", &[], "data_directory: "),
+            ("", &[("PDS_DATA_DIRECTORY", "")], "data_directory: "),
+            ("[storage.tranquil]\ndirectory = \"\"", &[], "storage.tranquil.directory: "),
+        ] {
+            let error = load(text, variables).unwrap_err();
+            assert!(error.starts_with(&format!("configuration: {key}")), "{error}");
         }
     }
 

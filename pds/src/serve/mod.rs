@@ -114,11 +114,8 @@ impl Server {
     /// Starts to listen. The store stays open when the server stops.
     ///
     /// # Errors
-    /// If an address is taken, the store cannot be read, or the configuration allows no connection.
+    /// If an address is taken, or the store cannot be read.
     pub async fn start(config: &Config, backend: Arc<dyn Backend>, dev: bool, timing: Timing) -> Result<Self, Failure> {
-        if config.connections_max == 0 {
-            return Err("configuration: connections_max: 0 is less than 1".into());
-        }
         let listener = listen(config.listen()).await?;
         let plc_listener = if dev { Some(listen(config.listen_dev_plc()).await?) } else { None };
         let address = listener.local_addr()?;

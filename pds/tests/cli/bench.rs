@@ -2,9 +2,14 @@
 
 use std::process::Command;
 
+use postgres_fixture::Database;
 use serde_json::Value;
 
 fn bench(args: &[&str]) -> Value {
+    bench_with(args, &[])
+}
+
+fn bench_with(args: &[&str], variables: &[(&str, &str)]) -> Value {
     let directory = tempfile::tempdir().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_pds"));
     let output = command
@@ -12,6 +17,7 @@ fn bench(args: &[&str]) -> Value {
         .args(args)
         .args(["--json", "--directory"])
         .arg(directory.path())
+        .envs(variables.iter().copied())
         .current_dir(directory.path())
         .output()
         .unwrap();
@@ -47,9 +53,29 @@ fn commits_have_one_sync_a_cycle_and_share_cycles() {
     assert!(shared <= 512 / 2, "64 writers share cycles: {shared} for 512 commits");
 }
 
+/// One run tells of the embedded engine and of the database beside it.
+#[tokio::test]
+async fn both_engines_are_measured_side_by_side() {
+    if !postgres_fixture::available() {
+        return;
+    }
+    let database = Database::create().await;
+    let args = ["commits", "--backend", "both", "--clients", "64", "--commits", "256", "--seconds", "60"];
+    let url = database.url();
+    let report = tokio::task::spawn_blocking(move || bench_with(&args, &[("PDS_STORAGE_POSTGRES_URL", &url)]));
+    let report = report.await.unwrap();
+    let runs = report["runs"].as_array().unwrap();
+    assert_eq!(runs.iter().map(|run| &run["backend"]).collect::<Vec<_>>(), ["tranquil", "postgres"]);
+    for run in runs {
+        has(run, &["commits_per_s", "cycles", "syncs", "bytes_written_per_commit", "cpu_us_per_commit"]);
+        assert_eq!((&run["clients"], &run["commits"]), (&64.into(), &256.into()));
+        assert!(run["cycles"].as_u64() <= Some(256 / 2), "writers share transactions: {run}");
+    }
+}
+
 #[test]
 fn events_are_appended_delivered_and_caught_up_with() {
-    let report = bench(&["events", "--sizes", "2500,3000", "--seconds", "0.2"]);
+    let report = bench(&["events", "--sizes", "2500,3000", "--seconds", "0.2", "--subscribers", "20"]);
     has(&report["append"], &["events", "events_per_s"]);
     has(&report["live"], &["commits_per_s"]);
     has(&report["live"]["latency"], &["count"]);
@@ -57,6 +83,11 @@ fn events_are_appended_delivered_and_caught_up_with() {
     assert!(report["live"]["latency"]["max_us"].is_number(), "{report}");
     let sizes: Vec<&Value> = report["catch_up"].as_array().unwrap().iter().map(|c| &c["events"]).collect();
     assert!(sizes[0].as_u64() >= Some(2_500) && sizes[1].as_u64() > sizes[0].as_u64(), "{sizes:?}");
+    assert_eq!(report["crowd"]["subscribers"], 20);
+    has(&report["crowd"], &["delivered_per_s", "busy_ratio"]);
+    for load in ["alone", "followed"] {
+        has(&report["crowd"][load], &["commits_per_s", "cores", "cpu_us_per_commit"]);
+    }
 }
 
 #[test]

@@ -8,16 +8,17 @@ use crate::engine::{Place, is_postgres};
 use crate::support::{Repo, read_car};
 use serde_json::Value;
 
-struct Pds {
+/// A place where commands are typed.
+pub struct Pds {
     place: Place,
 }
 
 impl Pds {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self { place: Place::new_blocking() }
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pds"));
         let data = self.place.directory().join("data");
         command.args(args).current_dir(self.place.directory()).env("PDS_DATA_DIRECTORY", data);
@@ -26,7 +27,7 @@ impl Pds {
     }
 
     /// A server that listens.
-    fn serve(&self) -> Child {
+    pub fn serve(&self) -> Server {
         let mut child = self.command(&["serve"]).stdout(Stdio::piped()).spawn().unwrap();
         let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
@@ -34,7 +35,7 @@ impl Pds {
         assert!(line.contains("is ready"), "{line}");
         // It goes on talking.
         child.stdout = Some(out.into_inner());
-        child
+        Server(child)
     }
 
     fn run(&self, args: &[&str]) -> Output {
@@ -48,10 +49,28 @@ impl Pds {
         serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{args:?}: {e}: {}", text(&output.stdout)))
     }
 
-    fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
+    pub fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
         let path = self.place.directory().join(name);
         std::fs::write(&path, bytes).unwrap();
         path
+    }
+}
+
+/// A server that is gone with the test, however that ends.
+pub struct Server(Child);
+
+impl Server {
+    /// Asks it to end, and waits until it has, in good order.
+    pub fn end(mut self) {
+        assert!(Command::new("kill").arg(self.0.id().to_string()).status().unwrap().success());
+        assert!(self.0.wait().unwrap().success());
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
@@ -71,10 +90,9 @@ fn a_repository_goes_in_is_verified_and_comes_out() {
 #[test]
 fn all_of_it_works_beside_a_server() {
     let pds = Pds::new();
-    let mut server = pds.serve();
+    let server = pds.serve();
     round(&pds, 3);
-    assert!(Command::new("kill").arg(server.id().to_string()).status().unwrap().success());
-    assert!(server.wait().unwrap().success());
+    server.end();
     // And what it did is there without one.
     assert_eq!(pds.json(&["stats", "--json"])["records"], 100);
     assert_eq!(pds.json(&["verify", "--deep", "--json"])["problems"], Value::Array(vec![]));

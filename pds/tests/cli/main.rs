@@ -11,10 +11,11 @@ mod export;
 mod import;
 mod kill;
 mod support;
+mod terminal;
 
 /// By itself the commands run on the model and the program on the embedded engine.
 #[test]
 fn everything_once_more_on_each_engine() {
-    engine::once_more_on("tranquil", &["bench::", "binary::", "commands::", "decoders::", "kill::"]);
+    engine::once_more_on("tranquil", &["bench::", "binary::", "commands::", "decoders::", "kill::", "terminal::"]);
     engine::once_more_on("postgres", &["bench::", "decoders::", "kill::"]);
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use backend_api::{Backend, Error, IdempotencyKey, Mutation, Op, Row, RowKind, SnapshotItem, Writes};
+use backend_api::{Backend, Error, IdempotencyKey, Maintenance, Mutation, Op, Row, RowKind, SnapshotItem, Writes};
 use backend_tranquil::io::Env;
 use backend_tranquil::{Options, Tranquil};
 use conformance::scene::{SceneRepo, Write, content, did, path};
@@ -80,8 +80,21 @@ pub async fn closed_story(options: Options, commits: u64) -> Vec<SnapshotItem> {
     let store = Tranquil::open(options).unwrap();
     write_story(&*store, commits).await;
     let items = snapshot(&*store).await.unwrap();
-    backend_api::Maintenance::close(&*store).await.unwrap();
+    store.close().await.unwrap();
     items
+}
+
+/// A store as a kill leaves it: its files copied while it is open.
+pub async fn killed_story(options: impl Fn(&Path) -> Options, commits: u64) -> (tempfile::TempDir, Vec<SnapshotItem>) {
+    let (live, dead) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let store = Tranquil::open(options(live.path())).unwrap();
+    write_story(&*store, commits).await;
+    // Whoever writes is answered before the event is in its file.
+    let waits = |stats: backend_api::Stats| stats.counters.iter().any(|(n, v)| n == "events_waiting_bytes" && *v > 0);
+    while waits(store.stats().await.unwrap()) {}
+    copy(live.path(), dead.path());
+    let items = snapshot(&*store).await.unwrap();
+    (dead, items)
 }
 
 /// Opens, reads everything, closes.
@@ -93,7 +106,7 @@ pub async fn read_all_in(env: Env, options: Options) -> Result<Vec<SnapshotItem>
     let store: Arc<Tranquil> = Tranquil::open_in(env, options)?;
     let items = snapshot(&*store).await;
     // A store that stopped says so again at its end; what it served counts.
-    drop(backend_api::Maintenance::close(&*store).await);
+    drop(store.close().await);
     items
 }
 
