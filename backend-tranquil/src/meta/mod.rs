@@ -14,6 +14,7 @@ mod memtable;
 mod rows;
 mod scan;
 mod snapshot;
+mod state;
 
 pub use drain::{run_bytes, run_of};
 pub use effects::encode_effects;

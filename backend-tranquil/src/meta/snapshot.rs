@@ -22,6 +22,8 @@ use super::MetaSnapshot;
 
 const CHUNK_BYTES: usize = 256 * 1024;
 const CHUNK_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// So much of a copy is synced at once. While the disk takes it, the sync of a cycle waits.
+const SYNC_BYTES: u64 = 4 * 1024 * 1024;
 
 fn path_of(directory: &Path, pos: u64) -> PathBuf {
     directory.join(format!("{pos:016}.snapshot"))
@@ -81,6 +83,7 @@ fn write_aside(disk: &dyn Disk, aside: &Path, store: StoreId, pos: u64, state: &
     file.write_all_at(&header_of(store, pos).encode(), 0).map_err(fail)?;
     let mut offset = HEADER_BYTES as u64;
     let mut chunk = vec![0; 8];
+    let mut synced = offset;
     let mut pairs = 0_u64;
     for pair in state.range(Bound::Unbounded, Bound::Unbounded, false) {
         let (key, value) = pair?;
@@ -91,6 +94,10 @@ fn write_aside(disk: &dyn Disk, aside: &Path, store: StoreId, pos: u64, state: &
         pairs += 1;
         if chunk.len() >= CHUNK_BYTES {
             offset = put_chunk(&*file, &mut chunk, offset).map_err(fail)?;
+            if offset - synced >= SYNC_BYTES {
+                file.sync().map_err(fail)?;
+                synced = offset;
+            }
         }
     }
     if chunk.len() > 8 {
