@@ -74,6 +74,8 @@ impl Keeper {
             self.begun = true;
             self.rebuilt_from = self.newest_mark()?;
             self.cover_snapshots()?;
+            // All that are there are sound: those that a power cut brought back, or an error kept, take space for nothing.
+            remove_old_snapshots(&*self.shared.env.disk, &self.directory, SNAPSHOTS_KEPT)?;
         }
         let log_bytes = self.shared.counters.log_bytes.load(Ordering::Relaxed);
         let grown = log_bytes - self.log_bytes_at_snapshot;

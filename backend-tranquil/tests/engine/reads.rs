@@ -10,8 +10,8 @@ use crate::common::disk::{FaultDisk, Faults};
 use crate::common::story::{Person, small, write_story};
 use crate::stepped_store::Stepped;
 use backend_api::{
-    AccountName, Accounts, At, BlockReads, Blocks, Changes, Cid, Did, Maintenance, Pos, RecordQuery, Records, Repos,
-    Result, RowKey, RowKind, Rows, VerifyLevel, VerifyReport,
+    AccountName, Accounts, At, BlockReads, Blocks, Changes, Cid, Did, Firehose, Maintenance, Pos, RecordQuery, Records,
+    Repos, Result, RowKey, RowKind, Rows, Seq, VerifyLevel, VerifyReport,
 };
 use backend_tranquil::Options;
 use backend_tranquil::io::Env;
@@ -228,4 +228,31 @@ fn a_check_that_nobody_waits_for_ends() {
         assert!(!stepped.steps.step(Part::Read), "{level:?}: the second has waited for its turn");
         assert_eq!(stepped.run(second).unwrap().problems, Vec::<String>::new(), "{level:?}: and has it");
     }
+}
+
+/// Subscribers cost writers CPU and nothing else: what is written and synced is the same before 200 that follow and are not
+/// heard of again, and nothing waits for them.
+#[test]
+fn followers_that_stand_still_cost_no_cycle_and_no_write() {
+    let work = |followers: usize| {
+        let dir = tempfile::tempdir().unwrap();
+        let db = Stepped::open(small(dir.path()));
+        let mut alice = db.run(Person::create(&*db.store, "alice", 0)).unwrap();
+        let head = db.run(db.store.event_window()).unwrap().head;
+        let mut waits: Vec<_> = (0..followers).map(|_| db.store.wait_events(head)).collect();
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(waits.iter_mut().all(|wait| wait.as_mut().poll(&mut context).is_pending()));
+        let mut held = Vec::new();
+        for n in 0..30 {
+            db.run(alice.post(&*db.store, &format!("note {n}"))).unwrap();
+            held.extend((0..followers).map(|_| db.run(db.store.events(Seq::ZERO, 1_000, usize::MAX)).unwrap()));
+        }
+        assert!(waits.iter_mut().all(|wait| wait.as_mut().poll(&mut context).is_ready()));
+        let counters = db.run(db.store.stats()).unwrap().counters;
+        let names = ["cycles", "syncs", "drains", "stalls"];
+        names.map(|name| counters.iter().find(|(found, _)| found == name).unwrap().1)
+    };
+    let alone = work(0);
+    assert!(alone[0] > 30, "{alone:?}");
+    assert_eq!(work(200), alone);
 }

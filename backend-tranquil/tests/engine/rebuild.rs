@@ -295,3 +295,29 @@ async fn the_newest_events_that_are_lost_with_the_metadata_come_again_or_are_mis
     }
     assert!(missed > 0, "a copy vouches for events that only their segments had");
 }
+
+/// A power cut brings copies back whose names were gone, and an error may keep them: they go when the store is opened, and not
+/// only when the next copy is due.
+#[tokio::test]
+async fn copies_that_came_back_go_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = |copies_from: u64| Options { snapshot_log_bytes_min: copies_from, ..small(dir.path()) };
+    let there = || with_ending(&dir.path().join("snapshots"), "snapshot");
+    let mut gone = Vec::new();
+    for round in 0..5 {
+        let store = Tranquil::open(options(1)).unwrap();
+        write(&*store, round * 50 + 1..round * 50 + 2, |n| if n == 1 { create_account("alice") } else { put(n) }).await;
+        store.checkpoint().await.unwrap();
+        store.close().await.unwrap();
+        gone.extend(there().into_iter().map(|path| (fs::read(&path).unwrap(), path)));
+    }
+    let kept = there();
+    assert_eq!(kept.len(), 2);
+    for (bytes, path) in &gone {
+        fs::write(path, bytes).unwrap();
+    }
+    assert!(there().len() > 4, "{:?}", there());
+    let store = Tranquil::open(options(1 << 40)).unwrap();
+    store.close().await.unwrap();
+    assert_eq!(there(), kept);
+}

@@ -10,8 +10,8 @@ use tokio::task::JoinSet;
 use super::events::{PAGE_BYTES, PAGE_EVENTS};
 use super::load::{Clients, Measured, NO_LIMIT, Taken};
 
-/// Turns of each kind. The machine's own pace changes meanwhile, for both.
-const TURNS: u32 = 2;
+/// Turns of each kind: the machine's own pace changes meanwhile, and so does the store's as it grows.
+const TURNS: usize = 8;
 
 /// The load before a crowd, and alone.
 #[derive(Debug, Serialize)]
@@ -50,7 +50,7 @@ impl Load {
 }
 
 impl Crowd {
-    /// Measures with so many commits in each turn.
+    /// Measures with so many commits of each kind.
     ///
     /// # Errors
     /// Those of the store.
@@ -60,6 +60,7 @@ impl Crowd {
         subscribers: usize,
         commits: usize,
     ) -> Result<Self> {
+        let commits = commits.div_ceil(TURNS);
         let none: Taken = Arc::new(|_, _| {});
         let delivered = Arc::new(AtomicU64::new(0));
         let (mut alone, mut followed) = (Measured::default(), Measured::default());

@@ -28,7 +28,7 @@ pub struct Events {
     /// Lengths of the log, in events, at which catching up is measured.
     #[arg(long, value_delimiter = ',', default_value = "20000,60000,120000")]
     sizes: Vec<usize>,
-    /// How long live delivery is measured, and each turn of the writers before a crowd and alone, about.
+    /// How long live delivery is measured; and, about, the writers before a crowd, and alone.
     #[arg(long, default_value_t = 5.0)]
     seconds: f64,
     /// Subscribers of the crowd that follows the writers live; 0 leaves it out.
