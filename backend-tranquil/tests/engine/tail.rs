@@ -88,6 +88,19 @@ async fn a_copy_of_events_that_is_not_what_was_copied_takes_no_name() {
     assert_eq!(difference(&before, &read_all(roomy(dir.path())).await.unwrap()), None);
 }
 
+/// One bad read while a segment is copied to fresh blocks is told as what it is, not as damage: the next open goes on.
+#[tokio::test]
+async fn a_bad_read_while_a_segment_is_copied_is_no_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    let before = closed_story(roomy(dir.path()), 9).await;
+    let faults = Arc::<Faults>::default();
+    faults.set(Some(Fault::BadTail("1.segment")));
+    let env = Env { disk: Arc::new(FaultDisk(faults)), ..Env::real() };
+    let error = read_all_in(env, roomy(dir.path())).await.unwrap_err();
+    assert!(error.detail().contains("two reads gave different bytes"), "{error}");
+    assert_eq!(difference(&before, &read_all(roomy(dir.path())).await.unwrap()), None);
+}
+
 /// The metadata is lost, so that only its sidecar vouches for a segment, and neither is read rightly: it is not begun again
 /// for that.
 #[tokio::test]

@@ -92,10 +92,23 @@ impl FileNode {
         }
         if end > self.live.len() as u64 {
             self.set_len(end, order);
+        } else if end > self.size_to_be() {
+            // File systems bring the size on disk up to what they write out, also where a failed sync had lost it: ext4 its
+            // i_disksize, XFS its di_size, when the pages are written.
+            self.pending.push(Pending { order, change: FileChange::Len(end) });
         }
         self.live[offset as usize..end as usize].copy_from_slice(bytes);
         self.allocated = self.allocated.max(end);
         self.pending.push(Pending { order, change: FileChange::Write(offset, bytes.to_vec()) });
+    }
+
+    /// The size on disk when all that is pending is there.
+    fn size_to_be(&self) -> u64 {
+        let len = |pending: &Pending<FileChange>| match pending.change {
+            FileChange::Len(len) => Some(len),
+            FileChange::Write(..) => None,
+        };
+        self.pending.iter().rev().find_map(len).unwrap_or(self.durable.len() as u64)
     }
 
     /// Everything becomes durable.
