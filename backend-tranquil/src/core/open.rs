@@ -83,22 +83,19 @@ pub fn open(env: Env, options: Options, open_kv: &OpenKv) -> Result<Opened> {
         tracing::error!(file = %path.display(), "a file of the log is missing; what it had cannot be read: restore it");
     }
     let counters = Counters::default();
-    let kv = metadata(&env, &paths, &log, store, is_new, open_kv, &counters)?;
-    let state = kv.snapshot();
-    let mark = mark_of(&*state)?;
-    let events = EventLog::open(
-        Arc::clone(&env.disk),
-        paths.events.clone(),
-        store,
-        EventOptions {
-            segment_bytes: options.segment_bytes,
-            ring_bytes: options.ring_bytes,
-            map_sealed: options.map_sealed_segments,
-        },
-        mark.seq,
-        events_oldest(&*state)?,
-    )?;
-    drop(state);
+    let from = Sources { env: &env, paths: &paths, log: &log, store, is_new, open_kv, counters: &counters };
+    let kv = from.metadata(u64::MAX)?;
+    let (mut mark, mut events) = beside(&env, &options, &paths, store, &*kv)?;
+    let head = events.window()?.head.get();
+    let kv = if head < mark.seq {
+        drop(events);
+        kv.close();
+        let kv = from.metadata_before(head, mark.seq)?;
+        (mark, events) = beside(&env, &options, &paths, store, &*kv)?;
+        kv
+    } else {
+        kv
+    };
     let sizes = Sizes { file_bytes: options.log_file_bytes, kept_bytes: log_bytes_kept(&options) };
     let shared = Arc::new(Shared::new(env, options, store, Arc::clone(&log), kv, events, mark, counters));
     let mut checkpointer = Checkpointer::new(Arc::clone(&shared));
@@ -121,79 +118,118 @@ pub fn open(env: Env, options: Options, open_kv: &OpenKv) -> Result<Opened> {
     Ok(Opened { shared, committer, checkpointer, keeper })
 }
 
-/// The metadata store, rebuilt from a copy and the log if it is missing, damaged or not of this log.
-fn metadata(
-    env: &Env,
-    paths: &Paths,
-    log: &Arc<LogFiles>,
+/// Where the metadata stands, and the events beside it.
+fn beside(env: &Env, options: &Options, paths: &Paths, store: StoreId, kv: &dyn MetaKv) -> Result<(Mark, EventLog)> {
+    let state = kv.snapshot();
+    let mark = mark_of(&*state)?;
+    let event_options = EventOptions {
+        segment_bytes: options.segment_bytes,
+        ring_bytes: options.ring_bytes,
+        map_sealed: options.map_sealed_segments,
+    };
+    let (disk, oldest) = (Arc::clone(&env.disk), events_oldest(&*state)?);
+    let events = EventLog::open(disk, paths.events.clone(), store, event_options, mark.seq, oldest)?;
+    Ok((mark, events))
+}
+
+/// What the metadata is made of.
+struct Sources<'a> {
+    env: &'a Env,
+    paths: &'a Paths,
+    log: &'a Arc<LogFiles>,
     store: StoreId,
     is_new: bool,
-    open_kv: &OpenKv,
-    counters: &Counters,
-) -> Result<Arc<dyn MetaKv>> {
-    let disk = &*env.disk;
-    let there = disk.exists(&paths.meta).map_err(|e| failed("open", &paths.meta, &e))?;
-    let marker = paths.rebuild_marker();
-    let is_given_up = disk.exists(&marker).map_err(|e| failed("open", &marker, &e))?;
-    if there && !is_given_up {
-        let opened = open_kv(&paths.meta).and_then(|kv| match mark_of(&*kv.snapshot()) {
-            Ok(mark) => Ok((kv, mark)),
-            Err(e) => {
-                kv.close();
-                Err(e)
-            }
-        });
-        match opened {
-            // An error here is one of the log, which is not healed by another metadata store.
-            Ok((kv, mark)) => {
-                matches_log(&mark, log).inspect_err(|_| kv.close())?;
-                return Ok(kv);
-            }
-            Err(e) if e.reason() == Reason::DataCorrupt => {
-                tracing::error!(error = %e, "the metadata store is damaged and will be rebuilt from the log");
-            }
-            Err(e) => return Err(e),
+    open_kv: &'a OpenKv,
+    counters: &'a Counters,
+}
+
+impl Sources<'_> {
+    /// The events end before what the metadata tells of: files of theirs are gone. The log has what they were made of: it is
+    /// replayed from a copy of the metadata that tells of no event beyond their end, or from its first file.
+    fn metadata_before(&self, head: u64, durable: u64) -> Result<Arc<dyn MetaKv>> {
+        let events = self.paths.events.display();
+        if let Some(path) = self.log.missing()? {
+            let detail = format!(
+                "{events}: ends at event {head}, the store had {durable}; nothing was changed: restore the files of events, \
+                 or {}, of which they can be made again",
+                path.display()
+            );
+            return Err(Error::new(Reason::DataCorrupt, detail));
         }
+        tracing::error!("{events}: ends at event {head}, the store had {durable}; they are made again from the log");
+        self.metadata(head)
     }
-    if is_new {
-        nothing_is_there(disk, paths)?;
-    }
-    if there {
-        disk.remove_directory(&paths.meta).map_err(|e| failed("remove", &paths.meta, &e))?;
-    }
-    // Created aside: a crash while the key-value store makes its files leaves nothing that looks like one.
-    let aside = paths.meta.with_extension("tmp");
-    let copies = if is_new { Vec::new() } else { newest_snapshot(disk, &paths.snapshots)? };
-    Counters::add(&counters.rebuilt, u64::from(!is_new));
-    let mut copies = copies.into_iter();
-    let kv = loop {
-        // Also what a damaged copy left of itself.
-        if disk.exists(&aside).map_err(|e| failed("open", &aside, &e))? {
-            disk.remove_directory(&aside).map_err(|e| failed("remove", &aside, &e))?;
-        }
-        let kv = open_kv(&aside)?;
-        // With none left, the log is replayed from its first file.
-        let Some((pos, path)) = copies.next() else { break kv };
-        match fill(disk, &*kv, &path, store)? {
-            Ok(()) => {
-                tracing::info!(pos, "metadata taken from a copy");
-                break kv;
+
+    /// The metadata store, rebuilt from a copy and the log if it is missing, damaged or not of this log, or tells of an event
+    /// beyond `head`.
+    fn metadata(&self, head: u64) -> Result<Arc<dyn MetaKv>> {
+        let Self { env, paths, log, store, is_new, open_kv, counters } = *self;
+        let disk = &*env.disk;
+        let there = disk.exists(&paths.meta).map_err(|e| failed("open", &paths.meta, &e))?;
+        let marker = paths.rebuild_marker();
+        let is_given_up = disk.exists(&marker).map_err(|e| failed("open", &marker, &e))?;
+        if there && !is_given_up {
+            let opened = open_kv(&paths.meta).and_then(|kv| match mark_of(&*kv.snapshot()) {
+                Ok(mark) => Ok((kv, mark)),
+                Err(e) => {
+                    kv.close();
+                    Err(e)
+                }
+            });
+            match opened {
+                Ok((kv, mark)) if mark.seq > head => kv.close(),
+                // An error here is one of the log, which is not healed by another metadata store.
+                Ok((kv, mark)) => {
+                    matches_log(&mark, log).inspect_err(|_| kv.close())?;
+                    return Ok(kv);
+                }
+                Err(e) if e.reason() == Reason::DataCorrupt => {
+                    tracing::error!(error = %e, "the metadata store is damaged and will be rebuilt from the log");
+                }
+                Err(e) => return Err(e),
             }
-            Err(e) => tracing::error!(error = %e, "a copy of the metadata is damaged; trying an older one"),
         }
+        if is_new {
+            nothing_is_there(disk, paths)?;
+        }
+        if there {
+            disk.remove_directory(&paths.meta).map_err(|e| failed("remove", &paths.meta, &e))?;
+        }
+        // Created aside: a crash while the key-value store makes its files leaves nothing that looks like one.
+        let aside = paths.meta.with_extension("tmp");
+        let copies = if is_new { Vec::new() } else { newest_snapshot(disk, &paths.snapshots)? };
+        Counters::add(&counters.rebuilt, u64::from(!is_new));
+        let mut copies = copies.into_iter();
+        let kv = loop {
+            // Also what a damaged copy left of itself.
+            if disk.exists(&aside).map_err(|e| failed("open", &aside, &e))? {
+                disk.remove_directory(&aside).map_err(|e| failed("remove", &aside, &e))?;
+            }
+            let kv = open_kv(&aside)?;
+            // With none left, the log is replayed from its first file.
+            let Some((pos, path)) = copies.next() else { break kv };
+            match fill(disk, &*kv, &path, store)? {
+                Ok(()) if mark_of(&*kv.snapshot())?.seq > head => {}
+                Ok(()) => {
+                    tracing::info!(pos, "metadata taken from a copy");
+                    break kv;
+                }
+                Err(e) => tracing::error!(error = %e, "a copy of the metadata is damaged; trying an older one"),
+            }
+            kv.close();
+        };
         kv.close();
-    };
-    kv.close();
-    disk.rename(&aside, &paths.meta).map_err(|e| failed("rename", &aside, &e))?;
-    let parent = paths.meta.parent().unwrap_or(&paths.meta);
-    disk.sync_directory(parent).map_err(|e| failed("sync", parent, &e))?;
-    if is_given_up {
-        disk.remove(&marker).map_err(|e| failed("remove", &marker, &e))?;
+        disk.rename(&aside, &paths.meta).map_err(|e| failed("rename", &aside, &e))?;
+        let parent = paths.meta.parent().unwrap_or(&paths.meta);
+        disk.sync_directory(parent).map_err(|e| failed("sync", parent, &e))?;
+        if is_given_up {
+            disk.remove(&marker).map_err(|e| failed("remove", &marker, &e))?;
+        }
+        let kv = open_kv(&paths.meta)?;
+        // A copy may be of a state that the log no longer reaches.
+        matches_log(&mark_of(&*kv.snapshot())?, log).inspect_err(|_| kv.close())?;
+        Ok(kv)
     }
-    let kv = open_kv(&paths.meta)?;
-    // A copy may be of a state that the log no longer reaches.
-    matches_log(&mark_of(&*kv.snapshot())?, log).inspect_err(|_| kv.close())?;
-    Ok(kv)
 }
 
 /// A log without a file is that of a new store, unless anything else says that there was one.

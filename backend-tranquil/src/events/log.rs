@@ -75,7 +75,8 @@ impl Writing {
 
 impl EventLog {
     /// Opens the log. `durable` is the newest event that a checkpoint vouches for: what is damaged before it is reported,
-    /// what is damaged behind it is cut off, to be re-created. Segments before the last are not read.
+    /// what is damaged behind it is cut off, to be re-created. Segments before the last are not read. That the newest files
+    /// are gone is for the caller to see: then it ends before `durable`.
     pub fn open(
         disk: Arc<dyn Disk>,
         directory: PathBuf,
@@ -135,7 +136,9 @@ impl EventLog {
             if damage.is_some() {
                 segment.cut()?;
                 // A sidecar that could not be read may be read the next time, and would tell of what is cut.
-                (covered == 0).then(|| parity::remove(&*disk, &path));
+                if covered == 0 {
+                    parity::remove(&*disk, &path);
+                }
             }
             expected = Some(segment.next());
             segments.insert(base, Arc::new(segment));
@@ -144,10 +147,6 @@ impl EventLog {
             segment.release();
         }
         let head = expected.map_or(0, |next| next - 1);
-        if head < durable {
-            let detail = format!("{}: ends at event {head}, the store had {durable}", directory.display());
-            return Err(Error::new(Reason::DataCorrupt, detail));
-        }
         let oldest = oldest.max(segments.keys().next().copied().unwrap_or(head + 1));
         let ring = Ring::new(options.ring_bytes);
         let published = Seq::new(head)?;

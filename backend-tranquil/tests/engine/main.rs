@@ -3,6 +3,7 @@
 mod common;
 mod conformance;
 mod faults;
+mod foreign;
 mod full_disk;
 mod golden;
 mod healing;

@@ -117,16 +117,17 @@ impl FileNode {
     }
 
     /// This file takes the name of another: what was copied from a harmed sector of that one, and not mended, is harmed here,
-    /// too.
+    /// too. What came to harm here as well is told by what it was before.
     pub fn inherit(&mut self, from: &Self) {
         for (sector, on_disk) in &from.harmed.0 {
-            let (source, copied) = (sector_of(&from.live, *sector), sector_of(&self.live, *sector));
+            let source = sector_of(&from.live, *sector);
+            let copied = self.harmed.0.get(sector).map_or_else(|| sector_of(&self.live, *sector), Vec::as_slice);
             let mut right = from.right(*sector, on_disk);
             right.truncate(copied.len());
             let is_from_there = source.len() >= copied.len()
                 && copied.iter().zip(source).zip(&right).all(|((b, s), r)| b == s || b == r);
             if right.len() == copied.len() && is_from_there && right != copied {
-                self.harmed.add(*sector, right);
+                self.harmed.0.insert(*sector, right);
             }
         }
     }
