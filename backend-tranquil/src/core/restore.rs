@@ -30,8 +30,8 @@ impl Draft {
         self.admit(shared, tables, false)?;
         let blocks: Vec<Block> = restored.iter().map(|r| r.block.clone()).collect();
         let places = self.cycle.places(&blocks);
-        let at = shared.env.clock.now().max(Micros(self.last.at));
-        let mut step = Maintenance { at, ..Maintenance::default() };
+        // Nothing is forgotten or changed by it: no time passes for what comes after.
+        let mut step = Maintenance { at: Micros(self.last.at), ..Maintenance::default() };
         for (Restored { repo, block }, place) in restored.iter().zip(places) {
             // Only the place is taken of it.
             let value = value::encode(&BlockValue { refs: 0, place, released: 0 });
@@ -41,7 +41,6 @@ impl Draft {
         self.pending.absorb(&mut done);
         self.cycle.blocks(&blocks);
         self.cycle.maintenance(&step);
-        self.last.at = self.last.at.max(step.at.0);
         self.spared = false;
         Ok(nothing())
     }

@@ -4,13 +4,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::common::TestClock;
 use crate::common::disk::{Fault, FaultDisk, Faults};
-use crate::common::story::{closed_story, copy, roomy, small, with_ending};
-use backend_api::{Changes, Maintenance, Pos, SnapshotItem, VerifyLevel, VerifyReport};
+use crate::common::story::{closed_story, copy, key, roomy, small, with_ending};
+use backend_api::{Changes, Maintenance, Micros, Mutation, Pos, SnapshotItem, VerifyLevel, VerifyReport, Writes};
 use backend_tranquil::io::Env;
 use backend_tranquil::{Options, Tranquil};
 use conformance::digest::difference;
-use conformance::snapshot;
+use conformance::scene::did;
+use conformance::{ManualClock, create_account, snapshot};
 
 fn change(path: &Path, at: usize) {
     let mut bytes = fs::read(path).unwrap();
@@ -113,6 +115,28 @@ async fn blocks_are_written_again_from_other_copies() {
     }
     let again = told.iter().filter(|told| told.contains("was written again, from an event")).count();
     assert!(again > 4, "{told:?}");
+}
+
+/// What is repaired while the clock is ahead takes no time with it: the clock may be set right, and what is written then has
+/// its time.
+#[tokio::test]
+async fn a_repair_keeps_no_time() {
+    let (dir, _) = story().await;
+    let name = sealed(dir.path(), "log", "log");
+    fs::remove_file(name.with_extension("parity")).unwrap();
+    let len = fs::metadata(&name).unwrap().len() as usize;
+    (100..len).step_by(len / 12).for_each(|at| change(&name, at));
+    let (year_us, now) = (365 * 86_400_000_000, Env::real().clock.now().0);
+    let clock = Arc::new(ManualClock::new(Micros(now + 2 * year_us)));
+    let env = Env { clock: Arc::new(TestClock(Arc::clone(&clock))), ..Env::real() };
+    let store = Tranquil::open_in(env, Options { hot_bytes: 0, ..small(dir.path()) }).unwrap();
+    let report = repair(&store).await;
+    assert!(report.healed.iter().any(|what| what.contains("was written again, from an event")), "{report:?}");
+    clock.set(Micros(now + year_us));
+    let person = did("after");
+    let ops = vec![create_account("after")];
+    let receipt = store.apply(Mutation { did: person, key: key(9_000), ops, blocks: Vec::new() }).await.unwrap();
+    assert_eq!(receipt.at, Micros(now + year_us));
 }
 
 /// The tree that is served follows from the rows of its records.
