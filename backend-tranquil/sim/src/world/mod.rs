@@ -264,7 +264,11 @@ impl World {
                 self.disk().state().free_bytes = Some(*bytes);
                 self.troubled = true;
             }
-            Act::Space => self.disk().state().free_bytes = None,
+            Act::Space => {
+                // What the engine met until now may show later.
+                self.look_for_trouble();
+                self.disk().state().free_bytes = None;
+            }
             Act::Jump(micros) => self.jump(*micros)?,
             Act::Frozen(is_frozen) => {
                 if *is_frozen {
