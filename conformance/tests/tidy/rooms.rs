@@ -30,8 +30,6 @@ const BANS: &[Ban] = &[
             // What measures must look at the machine's clock.
             "pds/src/bench/",
             // When the progress line was last painted.
-            "pds/src/cli/screen.rs",
-            // Deadlines of a connection, on the async runtime's clock.
             "pds/src/firehose/mod.rs",
             // A child is killed at a moment in time.
             "pds/tests/cli/kill/support/writer.rs",
