@@ -29,7 +29,7 @@ const BANS: &[Ban] = &[
             "pds/src/env.rs",
             // What measures must look at the machine's clock.
             "pds/src/bench/",
-            // When the progress line was last painted.
+            // Deadlines of a connection, on the async runtime's clock.
             "pds/src/firehose/mod.rs",
             // A child is killed at a moment in time.
             "pds/tests/cli/kill/support/writer.rs",
