@@ -19,10 +19,13 @@ use crate::format::header::HEADER_BYTES;
 use crate::format::key;
 use crate::format::value::{self, Mark};
 use crate::io::{Disk, Env, discard_unfinished, failed, read_up_to, two_reads_differ};
-use crate::log::{CycleScan, LogFiles, LogWriter, Position, Scanned, Sizes, Start, Tail, classify};
+use crate::log::{CycleScan, LogFiles, LogWriter, Position, Scanned, Sizes, Start, Tail, classify, is_gone};
 use crate::meta::{MetaKv, MetaSnapshot, SnapshotPairs, newest_snapshot};
 use crate::options::Options;
 use crate::parity::{self, Sidecar};
+
+/// So often a torn tail is looked at once more before it is cut.
+const LOOKS: usize = 8;
 
 /// Opens the key-value store in a directory that is there, or creates it in one that is not.
 pub type OpenKv = dyn Fn(&Path) -> Result<Arc<dyn MetaKv>>;
@@ -79,6 +82,9 @@ pub fn open(env: Env, options: Options, open_kv: &OpenKv) -> Result<Opened> {
     }
     let log = Arc::new(LogFiles::new(Arc::clone(&env.disk), paths.log.clone(), store));
     let is_new = log.numbers()?.is_empty();
+    if let Some(path) = log.lost_end()? {
+        return Err(is_gone(&path));
+    }
     if let Some(path) = log.missing()? {
         tracing::error!(file = %path.display(), "a file of the log is missing; what it had cannot be read: restore it");
     }
@@ -327,6 +333,7 @@ fn replay_log(shared: &Arc<Shared>, checkpointer: &mut Checkpointer, mark: Mark,
         return Err(Error::new(Reason::WrongStore, "the log has no file; nothing was changed".to_owned()));
     };
     let end = find_end(shared, start, &mark)?;
+    shared.events.remove_beyond()?;
     if end.cycles > 0 || end.torn.is_some() {
         if let Some(torn) = end.torn {
             let bytes = tail::keep_torn(shared, end.at, torn)?;
@@ -385,7 +392,7 @@ fn find_end(shared: &Arc<Shared>, start: Start, mark: &Mark) -> Result<End> {
         }
     };
     let at = scan.position();
-    let head = shared.events.window()?.head.get();
+    let head = shared.events.told();
     let torn = match classify(log, at, &why)? {
         Tail::Rotten(detail) => {
             let detail = format!("{detail}; acknowledged data is damaged, nothing was changed: restore the file");
@@ -411,9 +418,11 @@ fn find_end(shared: &Arc<Shared>, start: Start, mark: &Mark) -> Result<End> {
         }
         Tail::Clean => None,
         Tail::Torn(end) => {
-            // What no event and no sidecar tells of is cut off by this alone: not because of one bad read.
-            if let Scanned::Cycle(_) = CycleScan::new(Arc::clone(log), Start::After(at))?.next()? {
-                return Err(two_reads_differ(&log.path(at.file), at.offset));
+            // What no event and no sidecar tells of is cut off by this alone: not because of bad reads.
+            for _ in 0..LOOKS {
+                if let Scanned::Cycle(_) = CycleScan::new(Arc::clone(log), Start::After(at))?.next()? {
+                    return Err(two_reads_differ(&log.path(at.file), at.offset));
+                }
             }
             Some(end)
         }

@@ -9,7 +9,7 @@ use super::maintain;
 use super::shared::{Counters, Shared};
 use crate::format::intent::Intent;
 use crate::format::value::{Mark, Place};
-use crate::log::{Item, LogFiles, Position, ScannedCycle};
+use crate::log::{FIRST, Item, LogFiles, Position, ScannedCycle, is_gone};
 use crate::meta::{Memtable, encode_effects};
 
 /// Applies a cycle that the log holds, exactly as it was applied first.
@@ -90,13 +90,20 @@ fn checked(mut intent: Intent, blocks: Vec<Block>) -> Result<(Intent, Checked)> 
 }
 
 /// Where replay of a store with that mark starts.
+///
+/// # Errors
+/// [`Reason::DataCorrupt`] if that is in a file that is not there.
 pub fn start(log: &LogFiles, mark: &Mark) -> Result<Option<crate::log::Start>> {
     use crate::log::Start;
     if mark.cycle > 0 {
         let at = Position { file: mark.file, offset: mark.offset, cycle: mark.cycle, chain: mark.chain };
         return Ok(Some(Start::After(at)));
     }
-    Ok(log.numbers()?.first().copied().map(Start::File))
+    match log.numbers()?.first() {
+        Some(&FIRST) => Ok(Some(Start::File(FIRST))),
+        Some(_) => Err(is_gone(&log.path(FIRST))),
+        None => Ok(None),
+    }
 }
 
 /// The number of the last event of a cycle, if it has one.

@@ -10,10 +10,10 @@ use tokio::sync::watch;
 use super::files::SegmentFiles;
 use super::pinned::Pinned;
 use super::ring::Ring;
-use super::segment::{Damage, Segment};
+use super::segment::Segment;
 use crate::format::StoreId;
 use crate::io::{Disk, failed};
-use crate::parity::{self, Extent, Sidecar};
+use crate::parity::{self, Extent};
 
 /// Sealed segments that may wait for their sync: each keeps its descriptor.
 const UNSYNCED_MAX: usize = 16;
@@ -43,6 +43,8 @@ pub struct EventLog {
     /// Held by whoever syncs all of them, and taken before `writing`: of two at a time one could be told of an error that the
     /// other is not told of.
     syncing: Mutex<()>,
+    /// First events of the segments, or of what is left of them, behind a gap.
+    beyond: Mutex<Vec<u64>>,
     head: watch::Sender<Option<Seq>>,
 }
 
@@ -74,86 +76,42 @@ impl Writing {
 }
 
 impl EventLog {
-    /// Opens the log. `durable` is the newest event that a checkpoint vouches for: what is damaged before it is reported,
-    /// what is damaged behind it is cut off, to be re-created. Segments before the last are not read. That the newest files
-    /// are gone is for the caller to see: then it ends before `durable`.
-    pub fn open(
-        disk: Arc<dyn Disk>,
+    pub(super) fn of(
+        files: Arc<SegmentFiles>,
         directory: PathBuf,
         store: StoreId,
         options: EventOptions,
-        durable: u64,
-        oldest: u64,
+        segments: BTreeMap<u64, Arc<Segment>>,
+        (oldest, head): (u64, u64),
+        beyond: Vec<u64>,
     ) -> Result<Self> {
-        let bases: Vec<u64> = paths(&*disk, &directory)?.into_iter().map(|(base, _)| base).collect();
-        disk.sync_directory(&directory).map_err(|e| failed("sync", &directory, &e))?;
-        let files = Arc::new(SegmentFiles::new(Arc::clone(&disk)));
-        let mut segments: BTreeMap<u64, Arc<Segment>> = BTreeMap::new();
-        let mut expected: Option<u64> = None;
-        for (i, base) in bases.iter().copied().enumerate() {
-            // What retention had let go, and an error kept.
-            if bases.get(i + 1).is_some_and(|next| *next <= oldest) {
-                remove_all(&*disk, &super::segment::path_of(&directory, base))?;
-                continue;
-            }
-            if expected.is_some_and(|next| next != base) {
-                // Behind a cut tail: these events come again from the commit log.
-                if base > durable + 1 {
-                    remove_all(&*disk, &super::segment::path_of(&directory, base))?;
-                    continue;
-                }
-                return Err(missing(&directory, expected.unwrap_or(0), base));
-            }
-            // A checkpoint vouches for a segment of which the next one begins at or before the newest durable event.
-            if let Some(next) = bases.get(i + 1).copied().filter(|next| *next <= durable + 1) {
-                let segment = Segment::open_sealed(&files, &directory, store, base, next)?;
-                if options.map_sealed {
-                    segment.map()?;
-                }
-                expected = Some(next);
-                segments.insert(base, Arc::new(segment));
-                continue;
-            }
-            // What is vouched for is looked at before anything is changed: of damage no second copy is made in its place.
-            let path = super::segment::path_of(&directory, base);
-            let (covered, mut sound) = (covered(&*disk, &path, store, base), 0);
-            if base <= durable || covered > 0 {
-                let (segment, damage) = Segment::open(&files, &directory, store, base)?;
-                vouched(&segment, damage.as_ref(), durable, covered)?;
-                sound = segment.len();
-                segment.release();
-                files.forget(base);
-            }
-            // What no checkpoint vouches for may be in the page cache only: it is trusted from fresh blocks.
-            super::segment::rewrite(&*disk, &path, store, base, sound)?;
-            let (segment, damage) = match Segment::open(&files, &directory, store, base) {
-                Err(e) if base > durable && covered == 0 && e.reason() == Reason::DataCorrupt => {
-                    (Segment::begin_again(&files, &directory, store, base)?, None)
-                }
-                other => other?,
-            };
-            vouched(&segment, damage.as_ref(), durable, covered)?;
-            if damage.is_some() {
-                segment.cut()?;
-                // A sidecar that could not be read may be read the next time, and would tell of what is cut.
-                if covered == 0 {
-                    parity::remove(&*disk, &path);
-                }
-            }
-            expected = Some(segment.next());
-            segments.insert(base, Arc::new(segment));
-        }
-        for segment in segments.values().rev().skip(1) {
-            segment.release();
-        }
-        let head = expected.map_or(0, |next| next - 1);
-        let oldest = oldest.max(segments.keys().next().copied().unwrap_or(head + 1));
         let ring = Ring::new(options.ring_bytes);
         let published = Seq::new(head)?;
         let unsynced = segments.last_key_value().map_or(0, |(base, _)| *base);
         let state = RwLock::new(State { segments, unsynced, oldest, head, written: head, ring });
         let (writing, syncing, head) = (Mutex::default(), Mutex::default(), watch::Sender::new(Some(published)));
-        Ok(Self { files, directory, store, options, state, writing, syncing, head })
+        Ok(Self { files, directory, store, options, state, writing, syncing, beyond: Mutex::new(beyond), head })
+    }
+
+    /// The newest event of which a file tells: events from one on that were lost are not in the log, which ends before it.
+    pub fn told(&self) -> u64 {
+        let beyond = self.beyond.lock().expect("no panic under this lock");
+        self.read().head.max(beyond.last().copied().unwrap_or(0))
+    }
+
+    /// Removes the segments behind a gap, and what is left of some: the commit log has their events, which come again.
+    pub fn remove_beyond(&self) -> Result<()> {
+        let mut beyond = self.beyond.lock().expect("no panic under this lock");
+        for base in beyond.iter() {
+            let path = super::segment::path_of(&self.directory, *base);
+            if self.files.disk.exists(&path).map_err(|e| failed("look for", &path, &e))? {
+                remove(&*self.files.disk, &path)?;
+            }
+            super::index::remove(&*self.files.disk, &path);
+            parity::remove(&*self.files.disk, &path);
+        }
+        beyond.clear();
+        Ok(())
     }
 
     fn read(&self) -> std::sync::RwLockReadGuard<'_, State> {
@@ -455,28 +413,9 @@ impl EventLog {
 }
 
 /// Events from one to before another are in no file.
-fn missing(directory: &Path, from: u64, next: u64) -> Error {
+pub(super) fn missing(directory: &Path, from: u64, next: u64) -> Error {
     let detail = format!("{}: events {from} to {} are missing: restore their files", directory.display(), next - 1);
     Error::new(Reason::DataCorrupt, detail)
-}
-
-/// Up to where the sidecar of a segment covers it. Sidecars are made of what is durable: none of that is a tail that a
-/// crash tore, whatever a checkpoint says.
-fn covered(disk: &dyn Disk, path: &Path, store: StoreId, base: u64) -> u64 {
-    let sidecar = Sidecar::open(disk, path, store).filter(|sidecar| sidecar.header.number == base);
-    sidecar.map_or(0, |sidecar| sidecar.covered())
-}
-
-/// Refuses damage before the newest event that a checkpoint vouches for, or within what the sidecar covers.
-fn vouched(segment: &Segment, damage: Option<&Damage>, durable: u64, covered: u64) -> Result<()> {
-    let (next, end) = (segment.next(), segment.len());
-    let why = match damage {
-        Some(damage) if next <= durable || damage.offset < covered => damage.why,
-        None if end < covered => "its sidecar tells of more",
-        _ => return Ok(()),
-    };
-    let detail = format!("{}: offset {end}: event {next}: {why}; nothing was changed", segment.path().display());
-    Err(Error::new(Reason::DataCorrupt, detail))
 }
 
 /// The segments in a directory, by the number of their first event, in order.
@@ -491,7 +430,7 @@ fn remove(disk: &dyn Disk, path: &Path) -> Result<()> {
 }
 
 /// With what lies beside it.
-fn remove_all(disk: &dyn Disk, path: &Path) -> Result<()> {
+pub(super) fn remove_all(disk: &dyn Disk, path: &Path) -> Result<()> {
     remove(disk, path)?;
     super::index::remove(disk, path);
     parity::remove(disk, path);

@@ -7,6 +7,7 @@ mod entry;
 mod files;
 mod index;
 mod log;
+mod open;
 mod pinned;
 mod ring;
 mod segment;

@@ -62,13 +62,27 @@ impl LogFiles {
         Ok(gap.map(|(expected, _)| self.path(expected)))
     }
 
+    /// The file after the newest one, if it was lost: its sidecar is there.
+    pub fn lost_end(&self) -> Result<Option<PathBuf>> {
+        let names = self.disk.list(&self.directory).map_err(|e| failed("list", &self.directory, &e))?;
+        let newest = |ending| names.iter().filter_map(|name| name.strip_suffix(ending)?.parse::<u32>().ok()).max();
+        Ok(newest(".parity").filter(|lost| Some(*lost) > newest(".log")).map(|lost| self.path(lost)))
+    }
+
+    fn open(&self, path: &Path) -> Result<Arc<dyn File>> {
+        self.disk.open(path).map_err(|e| match e.kind() {
+            std::io::ErrorKind::NotFound => is_gone(path),
+            _ => failed("open", path, &e),
+        })
+    }
+
     /// The file, opened and its header checked.
     pub fn get(&self, number: u32) -> Result<Arc<dyn File>> {
         if let Some(file) = self.open.read().expect("no panic under this lock").get(&number) {
             return Ok(Arc::clone(file));
         }
         let path = self.path(number);
-        let file = self.disk.open(&path).map_err(|e| failed("open", &path, &e))?;
+        let file = self.open(&path)?;
         self.header_of(&*file, number)?;
         self.put(number, Arc::clone(&file));
         Ok(file)
@@ -76,7 +90,7 @@ impl LogFiles {
 
     pub fn header(&self, number: u32) -> Result<Header> {
         let path = self.path(number);
-        let file = self.disk.open(&path).map_err(|e| failed("open", &path, &e))?;
+        let file = self.open(&path)?;
         self.header_of(&*file, number)
     }
 
@@ -153,4 +167,13 @@ fn block_of(frame: Vec<u8>, cid: &Cid) -> Result<Bytes, &'static str> {
         Parsed::Short(_) => Err("the file ends too early"),
         Parsed::Bad(why) => Err(why),
     }
+}
+
+/// The error about a file that is not there.
+pub fn is_gone(path: &Path) -> Error {
+    let detail = format!(
+        "{}: the file is missing, and acknowledged data with it; nothing was changed: restore the file",
+        path.display()
+    );
+    Error::new(Reason::DataCorrupt, detail)
 }

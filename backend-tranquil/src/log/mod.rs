@@ -11,7 +11,7 @@ mod scan;
 mod tail;
 mod writer;
 
-pub use files::{FIRST, LogFiles};
+pub use files::{FIRST, LogFiles, is_gone};
 pub use frames::{each_frame, frame_piece};
 pub use hint::{open as open_hint, remove_before as remove_hints, write as write_hint};
 pub use scan::{CycleScan, Item, Scanned, ScannedCycle, Start};

@@ -42,6 +42,14 @@ async fn a_log_that_was_lost_is_not_a_new_store() {
     }
     let kept = files(&dir.path().join("events"));
     let error = read_all(small(dir.path())).await.unwrap_err();
+    assert!(
+        error.reason() == Reason::DataCorrupt && error.detail().contains("0000000001.log: the file is missing"),
+        "{error}"
+    );
+    for sidecar in with_ending(&dir.path().join("log"), "parity") {
+        fs::remove_file(sidecar).unwrap();
+    }
+    let error = read_all(small(dir.path())).await.unwrap_err();
     assert_eq!(error.reason(), Reason::WrongStore, "{error}");
     assert!(dir.path().join("meta").exists() && kept == files(&dir.path().join("events")), "nothing was changed");
     fs::remove_dir_all(dir.path().join("meta")).unwrap();

@@ -9,6 +9,7 @@ mod golden;
 mod healing;
 mod histories;
 mod kills;
+mod losses;
 mod pipeline;
 mod reads;
 mod rebuild;

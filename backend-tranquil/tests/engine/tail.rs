@@ -88,6 +88,26 @@ async fn a_copy_of_events_that_is_not_what_was_copied_takes_no_name() {
     assert_eq!(difference(&before, &read_all(roomy(dir.path())).await.unwrap()), None);
 }
 
+/// A disk that gives for a while what was there before does not make the last cycle a torn one, where nothing else tells of
+/// it.
+#[tokio::test]
+async fn stale_reads_are_no_torn_tail() {
+    let (dead, before) = killed_story(roomy, 9).await;
+    for segment in with_ending(&dead.path().join("events"), "segment") {
+        fs::remove_file(segment).unwrap();
+    }
+    let bytes = fs::read(dead.path().join(LOG)).unwrap();
+    let used = bytes.iter().rposition(|byte| *byte != 0).unwrap() as u64;
+    let faults = Arc::<Faults>::default();
+    // The scan, the look for a later cycle, and some more.
+    faults.set(Some(Fault::Stale(".log", used - 20, 6)));
+    let env = Env { disk: Arc::new(FaultDisk(faults)), ..Env::real() };
+    let error = read_all_in(env, roomy(dead.path())).await.unwrap_err();
+    assert!(error.detail().contains("two reads gave different bytes"), "{error}");
+    assert!(fs::read(dead.path().join(LOG)).unwrap() == bytes, "nothing is cut");
+    assert_eq!(difference(&before, &read_all(roomy(dead.path())).await.unwrap()), None);
+}
+
 /// One bad read while a segment is copied to fresh blocks is told as what it is, not as damage: the next open goes on.
 #[tokio::test]
 async fn a_bad_read_while_a_segment_is_copied_is_no_damage() {

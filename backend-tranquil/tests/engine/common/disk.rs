@@ -23,6 +23,8 @@ pub enum Fault {
     BadReads,
     /// Whoever reads all of it at once gets one wrong byte at its end, the first time.
     BadTail(&'static str),
+    /// What the file has from an offset on is read as the zeros that were there before, the first times.
+    Stale(&'static str, u64, u64),
     /// Renames to it find no space.
     Rename(&'static str),
     /// The next sync of the directory finds no space.
@@ -238,6 +240,13 @@ impl File for FaultFile {
             let is_bad =
                 self.name.ends_with(".parity") || is_header && self.faults.bad_once.fetch_add(1, Ordering::SeqCst) == 0;
             buf.iter_mut().skip(40).take(usize::from(is_bad)).for_each(|byte| *byte ^= 1);
+        }
+        if let Some(Fault::Stale(end, from, times)) = *self.faults.fault.lock().unwrap()
+            && self.name.ends_with(end)
+            && offset + read as u64 > from
+            && self.faults.bad_once.fetch_add(1, Ordering::SeqCst) < times
+        {
+            buf[..read].iter_mut().skip(from.saturating_sub(offset) as usize).for_each(|byte| *byte = 0);
         }
         let is_whole = offset == 0 && self.file.len()? == read as u64;
         if is_whole
