@@ -116,3 +116,21 @@ async fn what_was_behind_a_gap_in_the_events_goes() {
     }
     assert!(with_ending(&dir.path().join("events"), "segment").len() > segments.len());
 }
+
+/// Nothing but its sidecar tells of the newest log file: it is missed, and not begun again.
+#[tokio::test]
+async fn a_sidecar_tells_of_a_lost_end_of_the_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let before = closed_story(options(dir.path()), 60).await;
+    for room in ["meta", "snapshots", "events"] {
+        fs::remove_dir_all(dir.path().join(room)).unwrap();
+    }
+    let log = with_ending(&dir.path().join("log"), "log").pop().unwrap();
+    let bytes = fs::read(&log).unwrap();
+    fs::remove_file(&log).unwrap();
+    let error = read_all(options(dir.path())).await.unwrap_err();
+    let name = format!("{}: the file is missing", log.display());
+    assert!(error.reason() == Reason::DataCorrupt && error.detail().contains(&name), "{error}");
+    fs::write(&log, bytes).unwrap();
+    assert_eq!(difference(&before, &read_all(options(dir.path())).await.unwrap()), None);
+}

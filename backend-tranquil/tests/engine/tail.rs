@@ -108,17 +108,22 @@ async fn stale_reads_are_no_torn_tail() {
     assert_eq!(difference(&before, &read_all(roomy(dead.path())).await.unwrap()), None);
 }
 
-/// One bad read while a segment is copied to fresh blocks is told as what it is, not as damage: the next open goes on.
+/// One bad read while a segment is written to fresh blocks, or once more where it is, is told as what it is, not as damage: the
+/// next open goes on.
 #[tokio::test]
 async fn a_bad_read_while_a_segment_is_copied_is_no_damage() {
-    let dir = tempfile::tempdir().unwrap();
-    let before = closed_story(roomy(dir.path()), 9).await;
-    let faults = Arc::<Faults>::default();
-    faults.set(Some(Fault::BadTail("1.segment")));
-    let env = Env { disk: Arc::new(FaultDisk(faults)), ..Env::real() };
-    let error = read_all_in(env, roomy(dir.path())).await.unwrap_err();
-    assert!(error.detail().contains("two reads gave different bytes"), "{error}");
-    assert_eq!(difference(&before, &read_all(roomy(dir.path())).await.unwrap()), None);
+    for fault in [Fault::BadTail("1.segment"), Fault::NoCopyBadTail("1.segment")] {
+        let dir = tempfile::tempdir().unwrap();
+        let before = closed_story(roomy(dir.path()), 9).await;
+        // Nothing covers it.
+        fs::remove_file(with_ending(&dir.path().join("events"), "parity").remove(0)).unwrap();
+        let faults = Arc::<Faults>::default();
+        faults.set(Some(fault));
+        let env = Env { disk: Arc::new(FaultDisk(faults)), ..Env::real() };
+        let error = read_all_in(env, roomy(dir.path())).await.unwrap_err();
+        assert!(error.detail().contains("two reads gave different bytes"), "{error}");
+        assert_eq!(difference(&before, &read_all(roomy(dir.path())).await.unwrap()), None);
+    }
 }
 
 /// The metadata is lost, so that only its sidecar vouches for a segment, and neither is read rightly: it is not begun again

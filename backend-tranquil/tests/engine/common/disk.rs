@@ -15,6 +15,8 @@ pub enum Fault {
     Full(&'static str, usize),
     /// Nothing grows: no creation, no allocation, no write beyond what is allocated.
     NoRoom(&'static str),
+    /// Nothing is written anew beside its file, and whoever reads all of that at once gets one wrong byte, the first time.
+    NoCopyBadTail(&'static str),
     /// Syncs fail.
     Sync(&'static str),
     /// Reads fail.
@@ -172,7 +174,12 @@ impl Disk for FaultDisk {
     fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
         self.0.descriptor()?;
         let name = path.display().to_string();
-        if self.0.is(|f| matches!(f, Fault::NoRoom(end) if name.ends_with(end))) {
+        let has_no_room = |f| match f {
+            Fault::NoRoom(end) => name.ends_with(end),
+            Fault::NoCopyBadTail(_) => name.ends_with("rewrite-tmp"),
+            _ => false,
+        };
+        if self.0.is(has_no_room) {
             return Err(io::ErrorKind::StorageFull.into());
         }
         Ok(self.wrap(path, RealDisk.create(path)?))
@@ -250,7 +257,9 @@ impl File for FaultFile {
         }
         let is_whole = offset == 0 && self.file.len()? == read as u64;
         if is_whole
-            && self.faults.is(|f| matches!(f, Fault::BadTail(end) if self.name.ends_with(end)))
+            && self
+                .faults
+                .is(|f| matches!(f, Fault::BadTail(end) | Fault::NoCopyBadTail(end) if self.name.ends_with(end)))
             && self.faults.bad_once.fetch_add(1, Ordering::SeqCst) == 0
         {
             buf[..read].iter_mut().rev().take(1).for_each(|byte| *byte ^= 1);
