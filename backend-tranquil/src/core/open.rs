@@ -20,7 +20,7 @@ use crate::format::key;
 use crate::format::value::{self, Mark};
 use crate::io::{Disk, Env, discard_unfinished, failed, read_up_to, two_reads_differ};
 use crate::log::{CycleScan, LogFiles, LogWriter, Position, Scanned, Sizes, Start, Tail, classify, is_gone};
-use crate::meta::{MetaKv, MetaSnapshot, SnapshotPairs, newest_snapshot};
+use crate::meta::{MetaKv, MetaSnapshot, SnapshotPairs, newest_snapshot, snapshot_beyond};
 use crate::options::Options;
 use crate::parity::{self, Sidecar};
 
@@ -381,18 +381,21 @@ struct End {
 fn find_end(shared: &Arc<Shared>, start: Start, mark: &Mark) -> Result<End> {
     let log = &shared.log;
     let mut scan = CycleScan::new(Arc::clone(log), start)?.with_hints();
-    let (mut cycles, mut last_seq) = (0, mark.seq);
+    let (mut cycles, mut last_seq, mut last_pos) = (0, mark.seq, mark.pos);
     let why = loop {
         match scan.next()? {
             Scanned::Cycle(cycle) => {
                 cycles += 1;
                 last_seq = replay::last_seq(&cycle).unwrap_or(last_seq);
+                last_pos = replay::last_pos(&cycle).unwrap_or(last_pos);
             }
             Scanned::Stop(_, why) => break why,
         }
     };
     let at = scan.position();
     let head = shared.events.told();
+    let snapshots = Paths::of(&shared.options.directory).snapshots;
+    let copy = snapshot_beyond(log.disk(), &snapshots, log.store(), last_pos)?;
     let torn = match classify(log, at, &why)? {
         Tail::Rotten(detail) => {
             let detail = format!("{detail}; acknowledged data is damaged, nothing was changed: restore the file");
@@ -413,6 +416,15 @@ fn find_end(shared: &Arc<Shared>, start: Start, mark: &Mark) -> Result<End> {
                 "{}: {why}; the log ends at event {last_seq}, yet event {head} was published: acknowledged data is \
                  damaged, nothing was changed: restore the file",
                 path.display()
+            );
+            return Err(Error::new(Reason::DataCorrupt, detail));
+        }
+        _ if let Some((pos, copy)) = copy => {
+            let detail = format!(
+                "{}: {why}; the log ends at mutation {last_pos}, yet {} has mutation {pos}: acknowledged data is missing, \
+                 nothing was changed: restore the newest log file",
+                log.path(at.file).display(),
+                copy.display()
             );
             return Err(Error::new(Reason::DataCorrupt, detail));
         }

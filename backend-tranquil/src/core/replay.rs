@@ -116,6 +116,14 @@ pub fn last_seq(cycle: &ScannedCycle) -> Option<u64> {
     })
 }
 
+/// The number of the last mutation of a cycle, if it has one.
+pub fn last_pos(cycle: &ScannedCycle) -> Option<u64> {
+    cycle.items.iter().rev().find_map(|item| match item {
+        Item::Mutation(intent, ..) => Some(intent.stamp.pos.0),
+        Item::Maintenance(_) => None,
+    })
+}
+
 /// True if a cycle may have events that the event log has not.
 pub fn may_append_events(cycle: &ScannedCycle, event_head: u64) -> bool {
     last_seq(cycle).is_some_and(|last| last > event_head)

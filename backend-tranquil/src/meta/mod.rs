@@ -25,5 +25,5 @@ pub use memtable::{BlockChange, Memtable};
 pub use scan::{Scan, scan};
 pub use snapshot::{
     SnapshotPairs, check_snapshot, cover_snapshot, mark_of_snapshot, newest_snapshot, remove_old_snapshots,
-    write_snapshot,
+    snapshot_beyond, write_snapshot,
 };

@@ -137,10 +137,7 @@ pub struct SnapshotPairs {
 impl SnapshotPairs {
     /// Opens a snapshot and checks its header.
     pub fn open(disk: &dyn Disk, path: &Path, store: StoreId) -> Result<Self> {
-        let fail = |e: std::io::Error| failed("read", path, &e);
-        let file = disk.open(path).map_err(fail)?;
-        let header = crate::io::read_up_to(&*file, HEADER_BYTES, 0).map_err(fail)?;
-        Header::decode(&header, FileKind::Snapshot, Some(store), path)?;
+        let (file, _) = open_checked(disk, path, store)?;
         let (path, offset) = (path.to_owned(), HEADER_BYTES as u64);
         Ok(Self { file, path, offset, chunk: Vec::new(), given: 0, pairs: 0, last: None, ended: false })
     }
@@ -209,6 +206,29 @@ impl Iterator for SnapshotPairs {
         self.ended = !matches!(pair, Some(Ok(_)));
         pair
     }
+}
+
+fn open_checked(disk: &dyn Disk, path: &Path, store: StoreId) -> Result<(Arc<dyn File>, Header)> {
+    let fail = |e: std::io::Error| failed("read", path, &e);
+    let file = disk.open(path).map_err(fail)?;
+    let header = crate::io::read_up_to(&*file, HEADER_BYTES, 0).map_err(fail)?;
+    let header = Header::decode(&header, FileKind::Snapshot, Some(store), path)?;
+    Ok((file, header))
+}
+
+/// A snapshot of a state after mutation `pos`, and the mutation it is of, if there is one. They are made of what was
+/// acknowledged: it tells that the log had that.
+pub fn snapshot_beyond(disk: &dyn Disk, directory: &Path, store: StoreId, pos: u64) -> Result<Option<(u64, PathBuf)>> {
+    for (_, path) in newest_snapshot(disk, directory)?.into_iter().filter(|(found, _)| *found > pos) {
+        match open_checked(disk, &path, store) {
+            Ok((_, header)) if header.number > pos => return Ok(Some((header.number, path))),
+            Ok(_) => {}
+            // Damaged, or put there by somebody: it tells nothing.
+            Err(e) if matches!(e.reason(), Reason::DataCorrupt | Reason::WrongStore) => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(None)
 }
 
 /// The mark of a snapshot: its first pair.

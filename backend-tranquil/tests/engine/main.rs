@@ -15,6 +15,7 @@ mod reads;
 mod rebuild;
 mod recovery;
 mod repairing;
+mod stale;
 mod stepped_store;
 mod sweeps;
 mod tail;

@@ -113,7 +113,7 @@ pub async fn read_all_in(env: Env, options: Options) -> Result<Vec<SnapshotItem>
 /// Everything below a directory.
 pub fn files(directory: &Path) -> Vec<PathBuf> {
     let mut out = Vec::new();
-    for entry in fs::read_dir(directory).unwrap() {
+    for entry in fs::read_dir(directory).into_iter().flatten() {
         let path = entry.unwrap().path();
         if path.is_dir() { out.extend(files(&path)) } else { out.push(path) }
     }
@@ -121,13 +121,29 @@ pub fn files(directory: &Path) -> Vec<PathBuf> {
     out
 }
 
+/// Copies everything below a directory, as it is at one moment: once more if anything changed meanwhile, for whoever has the
+/// store open also works in the background.
 pub fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for path in files(from) {
-        let target = to.join(path.strip_prefix(from).unwrap());
-        fs::create_dir_all(target.parent().unwrap()).unwrap();
-        fs::copy(path, target).unwrap();
-    }
+    let is_copied = (0..1_000).any(|_| {
+        let (before, mut copied) = (names_and_times(from), Vec::new());
+        let is_there = before.iter().all(|(path, ..)| {
+            let target = to.join(path.strip_prefix(from).unwrap());
+            fs::create_dir_all(target.parent().unwrap()).unwrap();
+            copied.push(target.clone());
+            fs::copy(path, target).is_ok()
+        });
+        let is_whole = is_there && names_and_times(from) == before;
+        if !is_whole {
+            copied.iter().for_each(|file| drop(fs::remove_file(file)));
+        }
+        is_whole
+    });
+    assert!(is_copied, "{} does not come to rest", from.display());
+}
+
+fn names_and_times(directory: &Path) -> Vec<(PathBuf, Option<(u64, std::time::SystemTime)>)> {
+    let facts = |path: &Path| fs::metadata(path).and_then(|m| Ok((m.len(), m.modified()?))).ok();
+    files(directory).into_iter().map(|path| (path.clone(), facts(&path))).collect()
 }
 
 /// Files of one sort, by ending.
