@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use backend_api::{Error, Kind, Reason, Result};
 
-use super::open::mark_of;
+use super::metadata::mark_of;
 use super::shared::{Counters, Frozen, Shared};
 use crate::format::value::Mark;
 use crate::meta::{NoSnapshot, run_bytes, run_of};

@@ -100,7 +100,7 @@ impl Keeper {
     /// Writes a copy of what is drained, unless there is one of that position. True if there was none.
     fn snapshot(&mut self) -> Result<bool> {
         let state = Arc::clone(&self.shared.tables().store);
-        let mark = super::open::mark_of(&*state)?;
+        let mark = super::metadata::mark_of(&*state)?;
         let pos = mark.pos;
         let disk = &*self.shared.env.disk;
         // Nothing is drained yet at position 0: there is nothing to copy.

@@ -7,20 +7,19 @@ use backend_api::{Error, Reason, Result};
 
 use super::checkpoint::Checkpointer;
 use super::committer::Committer;
-use super::identity::identity;
+use super::identity::{has_no_log, identity, second_copy};
 use super::keeper::Keeper;
+use super::metadata::{Sources, events_oldest, let_go, mark_of, take_back};
 use super::shared::{Counters, Shared};
 use super::space::log_bytes_kept;
 use super::{replay, tail};
 use crate::events::{EventLog, EventOptions};
 use crate::format::StoreId;
-use crate::format::frame::{CYCLE_END_PAYLOAD_BYTES, CycleEnd, FRAME_HEADER_BYTES, Parsed, parse};
-use crate::format::header::HEADER_BYTES;
 use crate::format::key;
-use crate::format::value::{self, Mark};
-use crate::io::{Disk, Env, discard_unfinished, failed, read_up_to, two_reads_differ};
+use crate::format::value::Mark;
+use crate::io::{Env, discard_unfinished, failed, two_reads_differ};
 use crate::log::{CycleScan, LogFiles, LogWriter, Position, Scanned, Sizes, Start, Tail, classify, is_gone};
-use crate::meta::{MetaKv, MetaSnapshot, SnapshotPairs, newest_snapshot, snapshot_beyond};
+use crate::meta::{MetaKv, snapshot_beyond};
 use crate::options::Options;
 use crate::parity::{self, Sidecar};
 
@@ -43,7 +42,7 @@ pub(super) struct Paths {
     pub store: PathBuf,
     pub log: PathBuf,
     pub events: PathBuf,
-    meta: PathBuf,
+    pub meta: PathBuf,
     pub snapshots: PathBuf,
 }
 
@@ -56,6 +55,20 @@ impl Paths {
             meta: directory.join("meta"),
             snapshots: directory.join("snapshots"),
         }
+    }
+
+    pub fn store_copy(&self) -> PathBuf {
+        self.store.with_extension("copy")
+    }
+
+    /// Where a metadata store is made before it is one, and where one goes that is none any more.
+    pub fn aside(&self) -> PathBuf {
+        self.meta.with_extension("tmp")
+    }
+
+    /// Metadata that is put back if the open that put it there does not come to its end.
+    pub fn kept(&self) -> PathBuf {
+        self.meta.with_extension("kept")
     }
 
     /// While this is there, the metadata store is not used but made again.
@@ -85,11 +98,15 @@ pub fn open(env: Env, options: Options, open_kv: &OpenKv) -> Result<Opened> {
     if let Some(path) = log.lost_end()? {
         return Err(is_gone(&path));
     }
+    if is_new {
+        has_no_log(log.disk(), &paths)?;
+    }
     if let Some(path) = log.missing()? {
         tracing::error!(file = %path.display(), "a file of the log is missing; what it had cannot be read: restore it");
     }
     let counters = Counters::default();
-    let from = Sources { env: &env, paths: &paths, log: &log, store, is_new, open_kv, counters: &counters };
+    let from = Sources { disk: log.disk(), paths: &paths, log: &log, store, is_new, open_kv, counters: &counters };
+    take_back(log.disk(), &paths)?;
     let kv = from.metadata(u64::MAX)?;
     let (mut mark, mut events) = beside(&env, &options, &paths, store, &*kv)?;
     let head = events.window()?.head.get();
@@ -105,7 +122,7 @@ pub fn open(env: Env, options: Options, open_kv: &OpenKv) -> Result<Opened> {
     let sizes = Sizes { file_bytes: options.log_file_bytes, kept_bytes: log_bytes_kept(&options) };
     let shared = Arc::new(Shared::new(env, options, store, Arc::clone(&log), kv, events, mark, counters));
     let mut checkpointer = Checkpointer::new(Arc::clone(&shared));
-    let keeper = Keeper::new(Arc::clone(&shared), paths.snapshots);
+    let keeper = Keeper::new(Arc::clone(&shared), paths.snapshots.clone());
     let writer = if is_new {
         let writer = LogWriter::create(log, sizes)?;
         let at = writer.position();
@@ -116,6 +133,8 @@ pub fn open(env: Env, options: Options, open_kv: &OpenKv) -> Result<Opened> {
     } else {
         replay_log(&shared, &mut checkpointer, mark, sizes)?
     };
+    let_go(shared.log.disk(), &paths)?;
+    second_copy(shared.log.disk(), &paths);
     // Retention may have gone on in what was replayed.
     let oldest = shared.value(key::EVENTS_OLDEST, "oldest event")?.unwrap_or(1);
     shared.events.begins_by(oldest)?;
@@ -138,194 +157,6 @@ fn beside(env: &Env, options: &Options, paths: &Paths, store: StoreId, kv: &dyn 
     Ok((mark, events))
 }
 
-/// What the metadata is made of.
-struct Sources<'a> {
-    env: &'a Env,
-    paths: &'a Paths,
-    log: &'a Arc<LogFiles>,
-    store: StoreId,
-    is_new: bool,
-    open_kv: &'a OpenKv,
-    counters: &'a Counters,
-}
-
-impl Sources<'_> {
-    /// The events end before what the metadata tells of: files of theirs are gone. The log has what they were made of: it is
-    /// replayed from a copy of the metadata that tells of no event beyond their end, or from its first file.
-    fn metadata_before(&self, head: u64, durable: u64) -> Result<Arc<dyn MetaKv>> {
-        let events = self.paths.events.display();
-        if let Some(path) = self.log.missing()? {
-            let detail = format!(
-                "{events}: ends at event {head}, the store had {durable}; nothing was changed: restore the files of events, \
-                 or {}, of which they can be made again",
-                path.display()
-            );
-            return Err(Error::new(Reason::DataCorrupt, detail));
-        }
-        tracing::error!("{events}: ends at event {head}, the store had {durable}; they are made again from the log");
-        self.metadata(head)
-    }
-
-    /// The metadata store, rebuilt from a copy and the log if it is missing, damaged or not of this log, or tells of an event
-    /// beyond `head`.
-    fn metadata(&self, head: u64) -> Result<Arc<dyn MetaKv>> {
-        let Self { env, paths, log, store, is_new, open_kv, counters } = *self;
-        let disk = &*env.disk;
-        let there = disk.exists(&paths.meta).map_err(|e| failed("open", &paths.meta, &e))?;
-        let marker = paths.rebuild_marker();
-        let is_given_up = disk.exists(&marker).map_err(|e| failed("open", &marker, &e))?;
-        if there && !is_given_up {
-            let opened = open_kv(&paths.meta).and_then(|kv| match mark_of(&*kv.snapshot()) {
-                Ok(mark) => Ok((kv, mark)),
-                Err(e) => {
-                    kv.close();
-                    Err(e)
-                }
-            });
-            match opened {
-                Ok((kv, mark)) if mark.seq > head => kv.close(),
-                // An error here is one of the log, which is not healed by another metadata store.
-                Ok((kv, mark)) => {
-                    matches_log(&mark, log).inspect_err(|_| kv.close())?;
-                    return Ok(kv);
-                }
-                Err(e) if e.reason() == Reason::DataCorrupt => {
-                    tracing::error!(error = %e, "the metadata store is damaged and will be rebuilt from the log");
-                }
-                Err(e) => return Err(e),
-            }
-        }
-        if is_new {
-            nothing_is_there(disk, paths)?;
-        }
-        if there {
-            disk.remove_directory(&paths.meta).map_err(|e| failed("remove", &paths.meta, &e))?;
-        }
-        // Created aside: a crash while the key-value store makes its files leaves nothing that looks like one.
-        let aside = paths.meta.with_extension("tmp");
-        let copies = if is_new { Vec::new() } else { newest_snapshot(disk, &paths.snapshots)? };
-        Counters::add(&counters.rebuilt, u64::from(!is_new));
-        let mut copies = copies.into_iter();
-        let kv = loop {
-            // Also what a damaged copy left of itself.
-            if disk.exists(&aside).map_err(|e| failed("open", &aside, &e))? {
-                disk.remove_directory(&aside).map_err(|e| failed("remove", &aside, &e))?;
-            }
-            let kv = open_kv(&aside)?;
-            // With none left, the log is replayed from its first file.
-            let Some((pos, path)) = copies.next() else { break kv };
-            match fill(disk, &*kv, &path, store)? {
-                Ok(()) if mark_of(&*kv.snapshot())?.seq > head => {}
-                Ok(()) => {
-                    tracing::info!(pos, "metadata taken from a copy");
-                    break kv;
-                }
-                Err(e) => tracing::error!(error = %e, "a copy of the metadata is damaged; trying an older one"),
-            }
-            kv.close();
-        };
-        kv.close();
-        disk.rename(&aside, &paths.meta).map_err(|e| failed("rename", &aside, &e))?;
-        let parent = paths.meta.parent().unwrap_or(&paths.meta);
-        disk.sync_directory(parent).map_err(|e| failed("sync", parent, &e))?;
-        if is_given_up {
-            disk.remove(&marker).map_err(|e| failed("remove", &marker, &e))?;
-        }
-        let kv = open_kv(&paths.meta)?;
-        // A copy may be of a state that the log no longer reaches.
-        matches_log(&mark_of(&*kv.snapshot())?, log).inspect_err(|_| kv.close())?;
-        Ok(kv)
-    }
-}
-
-/// A log without a file is that of a new store, unless anything else says that there was one.
-fn nothing_is_there(disk: &dyn Disk, paths: &Paths) -> Result<()> {
-    for directory in [&paths.events, &paths.snapshots] {
-        let names = disk.list(directory).map_err(|e| failed("list", directory, &e))?;
-        if let Some(name) = names.first() {
-            let (log, other) = (paths.log.display(), directory.join(name));
-            let detail = format!(
-                "{log}: the log has no file, yet {} is there: acknowledged data is missing; nothing was changed: restore \
-                 the files of the log",
-                other.display()
-            );
-            return Err(Error::new(Reason::WrongStore, detail));
-        }
-    }
-    Ok(())
-}
-
-/// Fills an empty store from a copy, a chunk of it in memory at a time. The inner error is one of the copy, found only when
-/// part of it was taken in: then the store has no mark, and must be thrown away.
-fn fill(disk: &dyn Disk, kv: &dyn MetaKv, path: &Path, store: StoreId) -> Result<Result<()>> {
-    let mut pairs = match SnapshotPairs::open(disk, path, store) {
-        Ok(pairs) => pairs,
-        Err(e) => return Ok(Err(e)),
-    };
-    let (mut mark, mut damage) = (None, None);
-    let mut run = std::iter::from_fn(|| {
-        loop {
-            match pairs.next()? {
-                Ok((key, value)) if key == key::MARK => mark = Some((key, Some(value))),
-                Ok((key, value)) => return Some((key, Some(value))),
-                Err(e) => {
-                    damage = Some(e);
-                    return None;
-                }
-            }
-        }
-    });
-    if let Some(first) = run.next() {
-        kv.ingest(&mut std::iter::once(first).chain(run))?;
-    }
-    if let Some(damage) = damage {
-        return Ok(Err(damage));
-    }
-    // Last, and by itself: with it the state counts.
-    kv.ingest(&mut mark.into_iter()).map(Ok)
-}
-
-/// The mark must name a cycle that the log has. A mark beyond the log means that the log lost something: that is not
-/// healed by forgetting it.
-fn matches_log(mark: &Mark, log: &LogFiles) -> Result<()> {
-    if mark.cycle == 0 {
-        return Ok(());
-    }
-    let path = log.path(mark.file);
-    let lost = |why: &str| {
-        let detail = format!(
-            "{}: {why}; the metadata stands at cycle {} there, so acknowledged data is missing from the log; nothing was \
-             changed: restore the file",
-            path.display(),
-            mark.cycle
-        );
-        Error::new(Reason::WrongStore, detail)
-    };
-    if !log.numbers()?.contains(&mark.file) {
-        return Err(lost("the file is missing"));
-    }
-    if mark.offset == HEADER_BYTES as u64 {
-        let header = log.header(mark.file)?;
-        let is_next = (header.base.saturating_sub(1), header.chain) == (mark.cycle, mark.chain);
-        return if is_next { Ok(()) } else { Err(lost("it begins after another cycle")) };
-    }
-    let file = log.get(mark.file)?;
-    let len = FRAME_HEADER_BYTES + CYCLE_END_PAYLOAD_BYTES;
-    let Some(start) = mark.offset.checked_sub(len as u64) else {
-        return Err(lost(&format!("offset {}: no cycle can end there", mark.offset)));
-    };
-    let bytes = read_up_to(&*file, len, start).map_err(|e| failed("read", &path, &e))?;
-    let end = match parse(&bytes) {
-        Parsed::Frame(frame) => CycleEnd::decode(frame.payload, log.store()),
-        _ => None,
-    };
-    match end {
-        Some(end) if (end.cycle, end.chain) == (mark.cycle, mark.chain) => Ok(()),
-        Some(_) => Err(lost("another cycle stands where the newest one stood")),
-        None => Err(lost(&format!("offset {start}: no cycle ends there"))),
-    }
-}
-
 /// Finds the end of the log, makes it sound and durable, then takes everything behind the mark again.
 fn replay_log(shared: &Arc<Shared>, checkpointer: &mut Checkpointer, mark: Mark, sizes: Sizes) -> Result<LogWriter> {
     let log = &shared.log;
@@ -346,11 +177,7 @@ fn replay_log(shared: &Arc<Shared>, checkpointer: &mut Checkpointer, mark: Mark,
     let mut scan = CycleScan::new(Arc::clone(log), start)?.with_hints();
     let event_head = shared.events.window()?.head.get();
     while scan.position().cycle < end.at.cycle {
-        match scan.next()? {
-            // A hint has no bytes to make events of.
-            Scanned::Cycle(cycle) if cycle.hinted && replay::may_append_events(&cycle, event_head) => {
-                scan.without_hint(&cycle);
-            }
+        match replay::next(&mut scan, event_head)? {
             Scanned::Cycle(cycle) => {
                 replay::apply(shared, cycle, scan.position())?;
                 drain_if_full(shared, checkpointer)?;
@@ -382,8 +209,10 @@ fn find_end(shared: &Arc<Shared>, start: Start, mark: &Mark) -> Result<End> {
     let log = &shared.log;
     let mut scan = CycleScan::new(Arc::clone(log), start)?.with_hints();
     let (mut cycles, mut last_seq, mut last_pos) = (0, mark.seq, mark.pos);
+    let published = shared.events.window()?.head.get();
     let why = loop {
-        match scan.next()? {
+        // What events are made of is seen to be there before any that might be the only copy of it goes.
+        match replay::next(&mut scan, published)? {
             Scanned::Cycle(cycle) => {
                 cycles += 1;
                 last_seq = replay::last_seq(&cycle).unwrap_or(last_seq);
@@ -457,14 +286,4 @@ fn drain_if_full(shared: &Arc<Shared>, checkpointer: &mut Checkpointer) -> Resul
         Err(e) if e.reason() == Reason::StorageFull => Ok(()),
         other => other.map(|_| ()),
     }
-}
-
-/// The mark of a state.
-pub fn mark_of(state: &dyn MetaSnapshot) -> Result<Mark> {
-    Ok(state.get(key::MARK)?.map(|bytes| value::decode(&bytes, "mark")).transpose()?.unwrap_or_default())
-}
-
-fn events_oldest(state: &dyn MetaSnapshot) -> Result<u64> {
-    let stored = state.get(key::EVENTS_OLDEST)?.map(|bytes| value::decode(&bytes, "oldest event")).transpose()?;
-    Ok(stored.unwrap_or(1))
 }

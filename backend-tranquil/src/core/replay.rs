@@ -9,7 +9,7 @@ use super::maintain;
 use super::shared::{Counters, Shared};
 use crate::format::intent::Intent;
 use crate::format::value::{Mark, Place};
-use crate::log::{FIRST, Item, LogFiles, Position, ScannedCycle, is_gone};
+use crate::log::{CycleScan, FIRST, Item, LogFiles, Position, Scanned, ScannedCycle, is_gone};
 use crate::meta::{Memtable, encode_effects};
 
 /// Applies a cycle that the log holds, exactly as it was applied first.
@@ -124,7 +124,15 @@ pub fn last_pos(cycle: &ScannedCycle) -> Option<u64> {
     })
 }
 
-/// True if a cycle may have events that the event log has not.
-pub fn may_append_events(cycle: &ScannedCycle, event_head: u64) -> bool {
-    last_seq(cycle).is_some_and(|last| last > event_head)
+/// The next cycle of a scan: from the log itself if it has events that the event log has not, for a hint file has no bytes
+/// to make events of.
+pub fn next(scan: &mut CycleScan, event_head: u64) -> Result<Scanned> {
+    loop {
+        match scan.next()? {
+            Scanned::Cycle(cycle) if cycle.hinted && last_seq(&cycle).is_some_and(|last| last > event_head) => {
+                scan.without_hint(&cycle);
+            }
+            found => return Ok(found),
+        }
+    }
 }

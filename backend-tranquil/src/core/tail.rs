@@ -16,7 +16,7 @@ const CHUNK_BYTES: usize = 1 << 20;
 /// let go: nobody was told of them.
 pub fn keep_torn(shared: &Shared, at: Position, end: u64) -> Result<u64> {
     let log = &*shared.log;
-    let path = log.directory().join(format!("torn-{:010}-{}", at.file, at.offset));
+    let path = log.torn_path(at);
     match shared.space.spend(|| copy_torn(log, at, end, &path).inspect_err(|_| discard(log.disk(), &path))) {
         Err(e) if e.reason() == Reason::StorageFull => {
             tracing::warn!(path = %path.display(), "no space to keep the unacknowledged tail that is cut off");

@@ -421,8 +421,10 @@ pub(super) fn missing(directory: &Path, from: u64, next: u64) -> Error {
 /// The segments in a directory, by the number of their first event, in order.
 pub fn paths(disk: &dyn Disk, directory: &Path) -> Result<Vec<(u64, PathBuf)>> {
     let names = disk.list(directory).map_err(|e| failed("list", directory, &e))?;
-    let bases = names.iter().filter_map(|name| name.strip_suffix(".segment")?.parse().ok());
-    Ok(bases.map(|base| (base, super::segment::path_of(directory, base))).collect())
+    let bases = names.iter().filter_map(|name| super::segment::base_of(name, ".segment"));
+    let mut paths: Vec<_> = bases.map(|base| (base, super::segment::path_of(directory, base))).collect();
+    paths.sort_unstable();
+    Ok(paths)
 }
 
 fn remove(disk: &dyn Disk, path: &Path) -> Result<()> {

@@ -8,7 +8,7 @@ use backend_api::{Error, Reason, Result};
 
 use super::files::SegmentFiles;
 use super::log::{EventLog, EventOptions, missing, paths, remove_all};
-use super::segment::{Damage, Segment};
+use super::segment::{Damage, Segment, base_of};
 use crate::format::StoreId;
 use crate::io::{Disk, failed};
 use crate::parity::{self, Sidecar};
@@ -99,7 +99,7 @@ impl EventLog {
 /// First events of segments that are gone, and of which an index or a sidecar is there.
 fn left(disk: &dyn Disk, directory: &Path) -> Result<Vec<u64>> {
     let names = disk.list(directory).map_err(|e| failed("list", directory, &e))?;
-    let base = |name: &String| name.strip_suffix(".index").or(name.strip_suffix(".parity"))?.parse().ok();
+    let base = |name: &String| base_of(name, ".index").or_else(|| base_of(name, ".parity"));
     let is_gone = |base: &u64| {
         let segment = super::segment::path_of(directory, *base);
         !names.iter().any(|name| segment.ends_with(name))

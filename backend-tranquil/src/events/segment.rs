@@ -9,13 +9,15 @@ use bytes::Bytes;
 use super::entry::{Head, Parsed, append, head, parse};
 use super::files::SegmentFiles;
 use super::index;
-use crate::format::StoreId;
 use crate::format::header::{FileKind, HEADER_BYTES, Header};
+use crate::format::{StoreId, number_in};
 use crate::io::{Disk, File, Map, failed, read_up_to, two_reads_differ};
 use crate::parity::{self, Cover, Extent, Piece};
 
 /// An index entry for each so many bytes: what a reader scans at the most to find its cursor.
 const INDEX_STEP_BYTES: u64 = 32 * 1024;
+/// Digits of a segment's name.
+const DIGITS: usize = 16;
 /// Bytes read at a time.
 const CHUNK_BYTES: usize = 1 << 20;
 /// So many zeros at the end of a sealed segment may be none of it.
@@ -49,7 +51,12 @@ struct State {
 }
 
 pub fn path_of(directory: &Path, base: u64) -> PathBuf {
-    directory.join(format!("{base:016}.segment"))
+    directory.join(format!("{base:0DIGITS$}.segment"))
+}
+
+/// The first event of the segment that a name is of.
+pub fn base_of(name: &str, ending: &str) -> Option<u64> {
+    number_in(name, DIGITS, ending)
 }
 
 /// What a scan found wrong, and where.

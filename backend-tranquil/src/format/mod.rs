@@ -28,6 +28,13 @@ impl std::fmt::Debug for StoreId {
     }
 }
 
+/// The number of a file named `{number:0digits}{ending}`. A name that says a number in any other way is none of a store.
+#[must_use]
+pub fn number_in(name: &str, digits: usize, ending: &str) -> Option<u64> {
+    let number: u64 = name.strip_suffix(ending)?.parse().ok()?;
+    (format!("{number:0digits$}{ending}") == name).then_some(number)
+}
+
 /// Four bytes of a slice as a number. The slice has been measured before.
 #[must_use]
 pub fn u32_at(bytes: &[u8], at: usize) -> u32 {

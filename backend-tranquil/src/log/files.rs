@@ -7,15 +7,23 @@ use std::sync::{Arc, RwLock};
 use backend_api::{Cid, Error, Reason, Result};
 use bytes::Bytes;
 
-use crate::format::StoreId;
+use super::Position;
 use crate::format::frame::{BLOCK_PREFIX_BYTES, FrameKind, Parsed, parse};
 use crate::format::header::{FileKind, HEADER_BYTES, Header};
 use crate::format::value::Place;
+use crate::format::{StoreId, number_in};
+
 use crate::io::{Disk, File, failed, read_up_to};
 use crate::parity;
 
 /// Descriptors that are kept open at the most; beyond it the lowest-numbered file is closed. A reader that has it goes on.
 const OPEN_FILES_MAX: usize = 512;
+
+/// Digits of a log file's name.
+const DIGITS: usize = 10;
+
+/// How the names of torn tails begin, which are kept.
+const TORN: &str = "torn-";
 
 /// The number of a log's first file. None is ever removed.
 pub const FIRST: u32 = 1;
@@ -46,13 +54,21 @@ impl LogFiles {
     }
 
     pub fn path(&self, number: u32) -> PathBuf {
-        self.directory.join(format!("{number:010}.log"))
+        self.directory.join(format!("{number:0DIGITS$}.log"))
+    }
+
+    /// Where the torn tail behind a position is kept.
+    pub fn torn_path(&self, at: Position) -> PathBuf {
+        self.directory.join(format!("{TORN}{:0DIGITS$}-{}", at.file, at.offset))
+    }
+
+    fn names(&self) -> Result<Vec<String>> {
+        self.disk.list(&self.directory).map_err(|e| failed("list", &self.directory, &e))
     }
 
     /// Numbers of the files that are there, in order.
     pub fn numbers(&self) -> Result<Vec<u32>> {
-        let names = self.disk.list(&self.directory).map_err(|e| failed("list", &self.directory, &e))?;
-        Ok(names.iter().filter_map(|name| name.strip_suffix(".log")?.parse().ok()).collect())
+        Ok(self.names()?.iter().filter_map(|name| number_of(name, ".log")).collect())
     }
 
     /// The first file that is not there, though a later one is.
@@ -62,11 +78,12 @@ impl LogFiles {
         Ok(gap.map(|(expected, _)| self.path(expected)))
     }
 
-    /// The file after the newest one, if it was lost: its sidecar is there.
+    /// A file after the newest one, if it was lost: something of its number is there.
     pub fn lost_end(&self) -> Result<Option<PathBuf>> {
-        let names = self.disk.list(&self.directory).map_err(|e| failed("list", &self.directory, &e))?;
-        let newest = |ending| names.iter().filter_map(|name| name.strip_suffix(ending)?.parse::<u32>().ok()).max();
-        Ok(newest(".parity").filter(|lost| Some(*lost) > newest(".log")).map(|lost| self.path(lost)))
+        let names = self.names()?;
+        let newest = names.iter().filter_map(|name| number_of(name, ".log")).max();
+        let told = names.iter().filter_map(|name| told_by(name)).max();
+        Ok(told.filter(|told| Some(*told) > newest).map(|lost| self.path(lost)))
     }
 
     fn open(&self, path: &Path) -> Result<Arc<dyn File>> {
@@ -155,6 +172,18 @@ impl LogFiles {
         let numbers = self.numbers().unwrap_or_default();
         numbers.into_iter().filter_map(|n| self.get(n).ok()?.len().ok()).sum()
     }
+}
+
+/// The number of the log file that a name is of.
+pub fn number_of(name: &str, ending: &str) -> Option<u32> {
+    number_in(name, DIGITS, ending)?.try_into().ok()
+}
+
+/// The number of the log file that a name tells of: its own, or that of its sidecar, its hint file, or what was kept of it.
+fn told_by(name: &str) -> Option<u32> {
+    let (number, ending) = name.strip_prefix(TORN).unwrap_or(name).split_once(['.', '-'])?;
+    // What is being made may never count.
+    number_of(number, "").filter(|_| !ending.ends_with("tmp"))
 }
 
 /// The block of a frame, which is the block with that CID: the frame's checksum and its CID are compared.

@@ -11,7 +11,7 @@ use backend_api::limits::BLOCK_BYTES_MAX;
 use backend_api::{Cid, Error, Reason, Result};
 use bytes::Bytes;
 
-use super::LogFiles;
+use super::files::{LogFiles, number_of};
 use super::frames::each_frame;
 use crate::format::frame::{BLOCK_PREFIX_BYTES, BlockHint, FrameKind};
 use crate::format::header::{FileKind, HEADER_BYTES, Header};
@@ -57,7 +57,7 @@ pub fn remove_before(files: &LogFiles, number: u32) -> Result<()> {
     let (disk, directory) = (files.disk(), files.directory());
     let names = disk.list(directory).map_err(|e| failed("list", directory, &e))?;
     for name in names {
-        if name.strip_suffix(".hint").and_then(|n| n.parse().ok()).is_some_and(|of: u32| of < number) {
+        if number_of(&name, ".hint").is_some_and(|of| of < number) {
             let path = directory.join(name);
             disk.remove(&path).map_err(|e| failed("remove", &path, &e))?;
         }

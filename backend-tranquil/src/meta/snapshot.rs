@@ -14,19 +14,21 @@ use backend_api::{Error, Reason, Result};
 use crate::format::header::{FileKind, HEADER_BYTES, Header};
 use crate::format::key::MARK;
 use crate::format::value::{self, Mark};
-use crate::format::{StoreId, u32_at, u64_at};
+use crate::format::{StoreId, number_in, u32_at, u64_at};
 use crate::io::{Disk, File, discard, failed, read_exact_at};
 use crate::parity::{self, Cover, Extent, found_sound};
 
 use super::MetaSnapshot;
 
+/// Digits of a copy's name.
+const DIGITS: usize = 16;
 const CHUNK_BYTES: usize = 256 * 1024;
 const CHUNK_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// So much of a copy is synced at once. While the disk takes it, the sync of a cycle waits.
 const SYNC_BYTES: u64 = 4 * 1024 * 1024;
 
 fn path_of(directory: &Path, pos: u64) -> PathBuf {
-    directory.join(format!("{pos:016}.snapshot"))
+    directory.join(format!("{pos:0DIGITS$}.snapshot"))
 }
 
 const fn header_of(store: StoreId, pos: u64) -> Header {
@@ -245,10 +247,10 @@ pub fn newest_snapshot(disk: &dyn Disk, directory: &Path) -> Result<Vec<(u64, Pa
     let names = disk.list(directory).map_err(|e| failed("list", directory, &e))?;
     let mut found: Vec<(u64, PathBuf)> = names
         .iter()
-        .filter_map(|name| name.strip_suffix(".snapshot")?.parse().ok())
+        .filter_map(|name| number_in(name, DIGITS, ".snapshot"))
         .map(|pos| (pos, path_of(directory, pos)))
         .collect();
-    found.reverse();
+    found.sort_unstable_by(|one, other| other.cmp(one));
     Ok(found)
 }
 

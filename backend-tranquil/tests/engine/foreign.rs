@@ -87,3 +87,76 @@ async fn metadata_of_another_store_is_refused_also_at_the_start_of_a_log_file() 
     let error = read_all(roomy(one.path())).await.unwrap_err();
     assert_eq!(error.reason(), Reason::WrongStore, "{error}");
 }
+
+/// What a name says in another way than the engine does is no file of the store, whatever is in it: it is passed over, and
+/// nothing goes because of it.
+#[tokio::test]
+async fn names_that_are_nearly_right_are_nobodys() {
+    let dir = tempfile::tempdir().unwrap();
+    let before = closed_story(small(dir.path()), 20).await;
+    let segment = with_ending(&dir.path().join("events"), "segment").remove(0);
+    let log = dir.path().join("log/0000000001.log");
+    let nearly = [
+        (&segment, &["1.segment", "+1.segment", "5.segment", "00000000000000000001.segment", "9999999.segment"][..]),
+        (&segment, &["7.index", "999.parity", "18446744073709551616.segment", "0000000000000001.segment.bak"][..]),
+        (&log, &["1.log", "+2.log", "3.log", "99.log", "4294967296.log", "0000000001.log.bak", ".1.log"][..]),
+        (&log, &["99.parity", "99.hint", "9999.tmp.log", "00000000099.parity", "torn-9-64"][..]),
+        (&log, &["../snapshots/5.snapshot", "../snapshots/+000000000000005.snapshot"][..]),
+    ];
+    for (like, names) in nearly {
+        for name in names {
+            for has_metadata in [true, false] {
+                let other = tempfile::tempdir().unwrap();
+                copy(dir.path(), other.path());
+                if !has_metadata {
+                    fs::remove_dir_all(other.path().join("meta")).unwrap();
+                }
+                let like = other.path().join(like.strip_prefix(dir.path()).unwrap());
+                let (stray, there) = (like.with_file_name(name), files(other.path()));
+                fs::create_dir_all(other.path().join("snapshots")).unwrap();
+                fs::copy(like, &stray).unwrap();
+                for _ in 0..2 {
+                    let found = read_all(small(other.path())).await.unwrap_or_else(|e| panic!("beside {name}: {e}"));
+                    assert!(found == before, "beside {name}");
+                }
+                let is_data = |file: &&std::path::PathBuf| !file.starts_with(other.path().join("meta"));
+                let gone: Vec<_> = there.iter().filter(is_data).filter(|file| !file.exists()).collect();
+                assert!(gone.is_empty() && stray.exists(), "because of {name}: {gone:?}");
+            }
+        }
+    }
+}
+
+/// What is left of a log that is gone tells that there was one.
+#[tokio::test]
+async fn whatever_is_left_of_a_log_tells_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    closed_story(small(dir.path()), 20).await;
+    let log = "log/0000000002.log";
+    for left in ["STORE.copy", "log/0000000002.hint", "log/0000000002.log.damaged-1", "log/torn-0000000002-64", "meta"]
+    {
+        let other = tempfile::tempdir().unwrap();
+        fs::copy(dir.path().join("STORE"), other.path().join("STORE")).unwrap();
+        match left {
+            "meta" => copy(&dir.path().join("meta"), &other.path().join("meta")),
+            _ => {
+                fs::create_dir(other.path().join("log")).unwrap();
+                let from = if left == "STORE.copy" { "STORE" } else { log };
+                fs::copy(dir.path().join(from), other.path().join(left)).unwrap();
+            }
+        }
+        for _ in 0..2 {
+            let error = read_all(small(other.path())).await.expect_err(left);
+            let is_told = matches!(error.reason(), Reason::DataCorrupt | Reason::WrongStore);
+            assert!(is_told && error.detail().contains("nothing was changed"), "{left}: {error}");
+        }
+        assert!(!other.path().join(log).exists() && !other.path().join("log/0000000001.log").exists(), "{left}");
+        // The identity was lost too: it is not made anew.
+        fs::remove_file(other.path().join("STORE")).unwrap();
+        if left != "STORE.copy" {
+            let error = read_all(small(other.path())).await.expect_err(left);
+            let is_told = error.reason() == Reason::WrongStore && error.detail().contains("STORE is missing");
+            assert!(is_told && !other.path().join("STORE").exists(), "{left}: {error}");
+        }
+    }
+}

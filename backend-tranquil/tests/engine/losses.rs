@@ -5,9 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::common::story::{closed_story, copy, files, killed_story, read_all, small, with_ending};
-use backend_api::{Reason, SnapshotItem};
-use backend_tranquil::Options;
+use backend_api::{Maintenance, Reason, SnapshotItem, VerifyLevel};
+use backend_tranquil::{Options, Tranquil};
 use conformance::digest::difference;
+use conformance::snapshot;
 
 /// So many sorts are lost together.
 const SORTS_MAX: u32 = 4;
@@ -133,4 +134,63 @@ async fn a_sidecar_tells_of_a_lost_end_of_the_log() {
     assert!(error.reason() == Reason::DataCorrupt && error.detail().contains(&name), "{error}");
     fs::write(&log, bytes).unwrap();
     assert_eq!(difference(&before, &read_all(options(dir.path())).await.unwrap()), None);
+}
+
+/// An open that is refused has lost nothing: what it had put aside, or found behind a gap, is there when the next one comes.
+/// The metadata is sound, and the newest segment is lost; or a segment in the middle, and the metadata. The log cannot make
+/// them again, because a block in it is damaged, of which there is no sidecar: the events have it.
+#[tokio::test]
+async fn a_refused_open_throws_away_neither_metadata_nor_events() {
+    let dir = tempfile::tempdir().unwrap();
+    let without_copies = |directory: &Path| Options { snapshot_log_bytes_min: 1 << 40, ..small(directory) };
+    let before = closed_story(without_copies(dir.path()), 60).await;
+    let hints = with_ending(&dir.path().join("log"), "hint");
+    let segments = with_ending(&dir.path().join("events"), "segment");
+    let mut refused = [0; 4];
+    for (hint, at) in hints.iter().flat_map(|hint| (0..3).map(move |i| (hint, 500 + i * 6_000))) {
+        let damaged = hint.with_extension("log").strip_prefix(dir.path()).unwrap().to_owned();
+        let bad = tempfile::tempdir().unwrap();
+        copy(dir.path(), bad.path());
+        fs::remove_file(bad.path().join(&damaged).with_extension("parity")).unwrap();
+        let mut bytes = fs::read(bad.path().join(&damaged)).unwrap();
+        bytes[at] ^= 0x55;
+        fs::write(bad.path().join(&damaged), bytes).unwrap();
+        for (case, refused) in refused.iter_mut().enumerate() {
+            let other = tempfile::tempdir().unwrap();
+            copy(bad.path(), other.path());
+            let (has_metadata, has_hints) = (case & 1 == 0, case & 2 == 0);
+            let lost = if has_metadata { segments.last().unwrap() } else { &segments[1] };
+            let lost = lost.strip_prefix(dir.path()).unwrap();
+            fs::remove_file(other.path().join(lost)).unwrap();
+            if !has_metadata {
+                fs::remove_dir_all(other.path().join("meta")).unwrap();
+            }
+            if !has_hints {
+                with_ending(other.path(), "hint").iter().for_each(|hint| fs::remove_file(hint).unwrap());
+            }
+            if let Ok(found) = read_all(without_copies(other.path())).await {
+                assert_eq!(difference(&before, &found), None);
+                continue;
+            }
+            *refused += 1;
+            // Once more: it is no better for having been tried.
+            drop(read_all(without_copies(other.path())).await);
+            fs::copy(dir.path().join(lost), other.path().join(lost)).unwrap();
+            if !has_metadata {
+                drop(fs::remove_dir_all(other.path().join("meta")));
+                copy(&dir.path().join("meta"), &other.path().join("meta"));
+            }
+            let store = Tranquil::open(without_copies(other.path())).unwrap_or_else(|e| panic!("all is back: {e}"));
+            let report = store.verify(VerifyLevel::Repair).await.unwrap();
+            assert_eq!(
+                report.problems,
+                Vec::<String>::new(),
+                "{} byte {at} is healed from an event",
+                damaged.display()
+            );
+            assert_eq!(difference(&before, &snapshot(&*store).await.unwrap()), None);
+            store.close().await.unwrap();
+        }
+    }
+    assert!(refused.iter().all(|times| *times > 0), "{refused:?}");
 }
